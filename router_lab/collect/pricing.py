@@ -3,13 +3,21 @@ with."""
 
 from __future__ import annotations
 
+import datetime as dt
 import warnings
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
+
+from router_lab.outcomes.candidates import by_candidate
 from router_lab.prices import PriceTable
 from router_lab.prices.table import digest
 from router_lab.providers.keys import MANIFEST
 from router_lab.runtime.errors import InputError, RouterLabWarning
+from router_lab.runtime.model import Candidate
 from router_lab.sweep_manifest import SweepManifest
 
 Given = PriceTable | str | Path | None
@@ -55,6 +63,24 @@ class Pricing:
             text = f"{file} has changed since {since}; its prices count as they are now"
             warnings.warn(RouterLabWarning(text), stacklevel=5)
         return table
+
+
+def priced_candidates(
+    frame: pd.DataFrame, known: Iterable[Mapping[str, Any]], table: PriceTable
+) -> list[dict[str, Any]]:
+    """What is known of each candidate of `frame`, with the table's prices of its last `price_date`;
+    those of whom the table knows none keep what they had."""
+    found = {Candidate.of(row): deepcopy(dict(row)) for row in known}
+    for who, rows in by_candidate(frame):
+        day = dt.date.fromisoformat(max(rows["price_date"]))
+        row = found.setdefault(who, dict(who.named()))
+        roles = row.get("roles") or {}
+        for model, own in ((role["model"], role) for role in roles.values()) if roles else ((who.model, row),):
+            if table.knows(model, day):
+                rates = table.rates(model, day)
+                own["prices"] = rates.as_dict()
+                own["context_window"] = rates.context_window or own.get("context_window")
+    return [row for _, row in sorted(found.items(), key=lambda item: item[0])]
 
 
 def _short(path: Path) -> Path:

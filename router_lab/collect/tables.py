@@ -14,6 +14,7 @@ import pandas as pd
 from router_lab.collect.calls import Call, request_cost
 from router_lab.collect.names import LIKELY, as_option, look_alikes, missing_columns
 from router_lab.collect.notes import Notes
+from router_lab.collect.pricing import priced_candidates
 from router_lab.collect.shape import TableOptions, shaped
 from router_lab.outcomes import read_calls, validate_outcomes
 from router_lab.outcomes.columns import REQUIRED, candidate_columns, is_number
@@ -168,7 +169,8 @@ def reprice(frame: pd.DataFrame, path: Path, table: PriceTable, caching: str) ->
 
     Calls are priced one by one where `calls.parquet` lies beside `path`; without it only sums are
     known, which is refused for a model whose price depends on the length of a call. Rows without
-    tokens, or of a sample that was never answered (`turns` 0), keep their cost.
+    tokens, or of a sample that was never answered (`turns` 0), keep their cost. Candidates have the
+    table's prices then, which a policy fitted on them carries.
     """
     teams = teams_of(frame)
     calls = _calls_beside(path, teams)
@@ -198,7 +200,7 @@ def reprice(frame: pd.DataFrame, path: Path, table: PriceTable, caching: str) ->
         )
         costs.append(None if cost is None else cost + _tools(row, table, moment))
     out["cost_usd"], out["price_date"] = costs, days
-    out.attrs = dict(frame.attrs)
+    out.attrs = {**frame.attrs, "candidates": priced_candidates(out, frame.attrs.get("candidates", ()), table)}
     notes.warn()
     return validate_outcomes(out, where=str(path))
 

@@ -49,11 +49,14 @@ class Host(NamedTuple):
         if api is None:
             return "through which API it was measured is not known: outcomes had no column `request`"
         if self.apis is not None and api not in self.apis:
-            return f"it was measured through {api}"
+            return f"it was measured through {api}: use a client of that API, or `decision.send`"
         if self.frame == "measured" and request.get("reproducible") is False:
             return 'no single request is what was measured; frame="caller" sends yours'
         if self.priced and profile.prices is None:
-            return "it has no prices, and the session's budget is in dollars"
+            return (
+                "it has no prices, and session_usd counts dollars: `router-lab collect OUTCOMES --prices FILE`, then "
+                "fit again; or limit session_tokens"
+            )
         return "the host has no such model" if self.named(profile, suite) is None else None
 
 
@@ -102,8 +105,7 @@ class Servable:
         left = tuple(who for who, why in bars.items() if why is None)
         if not left:
             raise PolicyError(
-                f"policy {policy.spec.name!r} has nobody that can be asked here: {'; '.join(_told(bars))}; use a client "
-                "of the API that was measured, or `decision.send`"
+                f"policy {policy.spec.name!r} has nobody that can be asked here: {'; '.join(_told(bars))}"
             )
         barred = {who: why for who, why in bars.items() if why is not None}
         if len(left) == len(profiles):

@@ -14,6 +14,7 @@ import pytest
 from router_lab.collect import collect
 from router_lab.collect.calls import Call, request_cost
 from router_lab.config import Price, ToolPrice
+from router_lab.outcomes import read_outcomes, write_outcomes
 from router_lab.prices import PriceTable, Tokens, served_by
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.sweep.budget import Answer, Spending
@@ -370,6 +371,25 @@ def test_tables_count_as_their_total_says_and_pay_fees(tmp_path: Path) -> None:
     ):
         collect([table], prices=prices(per_1k_requests=5))
     assert collect([table], prices=prices())[0].loc[0, "cost_usd"] == pytest.approx(0.0033, abs=1e-12)
+
+
+def test_a_table_collected_with_prices_gives_its_candidates_their_prices(tmp_path: Path) -> None:
+    """With tokens or dollars alone; of the last day (10 until June, 4 since); who has no price has none."""
+    rows = [
+        {"suite": "s", "sample_id": "1", "model": MODEL, "quality": 1, "cost_usd": 0.5, "started_at": "2026-05-01"},
+        {"suite": "s", "sample_id": "2", "model": MODEL, "quality": 1, "input_tokens": 100, "output_tokens": 20,
+         "started_at": "2026-07-01"},
+        {"suite": "s", "sample_id": "1", "model": "own", "quality": 1, "cost_usd": 0.25, "started_at": "2026-05-01"},
+    ]  # fmt: skip
+    source = tmp_path / "t.jsonl"
+    source.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    table = prices({"starts": dt.date(2026, 6, 1), "input": 1, "output": 4})
+    outcomes, _ = collect([source], prices=table)
+    known = read_outcomes(write_outcomes(outcomes, tmp_path / "o.parquet")).attrs["candidates"]
+    assert [one["model"] for one in known] == [MODEL, "own"]
+    assert known[0]["prices"]["output"] == 4 and "prices" not in known[1]
+    assert outcomes["cost_usd"].tolist() == pytest.approx([0.5, 0.25, (100 * 1 + 20 * 4) / 1e6])  # 1, 1 of `own`, 2
+    assert not collect([source])[0].attrs.get("candidates")  # without the option nothing is known
 
 
 def test_a_table_priced_anew_costs_what_its_logs_cost(tmp_path: Path) -> None:

@@ -107,7 +107,8 @@ def test_a_host_that_can_ask_nobody_is_told_why() -> None:
         asked(Routing(broken), EASY)
     assert asked(Routing(broken), EASY, CHAT._replace(frame="caller")).decision.model == "cheap"
     spec = choosing("openai_chat").spec
-    with pytest.raises(PolicyError, match=r"it has no prices, and the session's budget is in dollars"):
+    hint = r"no prices, and session_usd counts dollars: `router-lab collect .*--prices [^;]*; or limit session_tokens$"
+    with pytest.raises(PolicyError, match=hint):
         unpriced = replace(spec, profiles=tuple(one._replace(prices=None) for one in spec.profiles))
         asked(Routing(Policy(unpriced), session_usd=1.0), EASY)
     with pytest.raises(PolicyError, match="names no candidate of policy 'support'"):
