@@ -12,7 +12,7 @@ from router_lab.cli.common import EXISTING_FILE, echo, json_option, print_json, 
 from router_lab.cli.describe_chains import chain_rows
 from router_lab.cli.describe_policy import escalates, fitted_by, reads, weight_of_vectors
 from router_lab.cli.looks import look_of_fit, looks_json
-from router_lab.metrics import advice, who_mixes
+from router_lab.metrics import deploy, who_mixes
 from router_lab.runtime.artifact import refuse_file, save_revision
 from router_lab.runtime.errors import InputError
 
@@ -86,7 +86,7 @@ def summary(policy: Policy) -> list[str]:
     shown, vectors = Certificate.of(policy), weight_of_vectors(policy)
     lines = [
         f"verdict     {shown.verdict}: {shown.reason}",
-        f"deploy      {advice(shown).text}",
+        f"deploy      {deploy(policy)}",
         f"judged on   {certificate_rows(shown)}; `gate` judges fresh rows",
         f"reference   {policy.reference}",
         f"reads       {reads(policy)}{fitted_by(policy)}",

@@ -16,7 +16,7 @@ import pandas as pd
 from router_lab import tracking
 from router_lab.certificate import Certificate, Compared, Figure, SuiteRow
 from router_lab.cli.common import echo, step
-from router_lab.metrics import advice
+from router_lab.metrics import deploy
 from router_lab.replay import Replay, replay
 from router_lab.report import candidate_table
 from router_lab.report.life import life_rows
@@ -86,7 +86,7 @@ def verdict_tags(policy: Policy) -> dict[str, str]:
     for key, told in life_rows(policy):
         lives[key] = f"{lives[key]}; {told}" if key in lives else told
     shown = Certificate.of(policy)
-    word, reason, text = str(shown.verdict), shown.reason or "no certificate", advice(shown).text
+    word, reason, text = str(shown.verdict), shown.reason or "no certificate", deploy(policy)
     return {
         "verdict": word, "reason": reason, "deploy": text,
         "mlflow.note.content": f"certificate: {word} · {text} {reason}", **lives,

@@ -26,7 +26,7 @@ from router_lab.cli.describe_policy import (
     who_serves,
 )
 from router_lab.columns import aligned, named
-from router_lab.metrics import advice, who_mixes
+from router_lab.metrics import deploy, who_mixes
 from router_lab.runtime.points import (
     FEW,
     Assign,
@@ -166,7 +166,7 @@ def _head(policy: Policy) -> list[str]:
     shown = Certificate.of(policy)
     rows = [
         ("verdict", f"{shown.verdict or 'none'}: {shown.reason or 'no certificate'}"),
-        ("deploy", advice(shown).text),
+        ("deploy", deploy(policy)),
         *([("judged on", f"{certificate_rows(shown)}; `gate` judges fresh rows")] if shown.n else []),
         ("reference", f"{policy.reference}: serves whenever nothing is shown"),
         ("expires", policy.spec.expires or "never"),

@@ -75,7 +75,9 @@ def priced_candidates(
         day = dt.date.fromisoformat(max(rows["price_date"]))
         row = found.setdefault(who, dict(who.named()))
         roles = row.get("roles") or {}
-        for model, own in ((role["model"], role) for role in roles.values()) if roles else ((who.model, row),):
+        for model, own in (
+            ((role["model"], role) for role in roles.values()) if roles else ((who.model, row),)
+        ):
             if table.knows(model, day):
                 rates = table.rates(model, day)
                 own["prices"] = rates.as_dict()

@@ -200,7 +200,10 @@ def reprice(frame: pd.DataFrame, path: Path, table: PriceTable, caching: str) ->
         )
         costs.append(None if cost is None else cost + _tools(row, table, moment))
     out["cost_usd"], out["price_date"] = costs, days
-    out.attrs = {**frame.attrs, "candidates": priced_candidates(out, frame.attrs.get("candidates", ()), table)}
+    out.attrs = {
+        **frame.attrs,
+        "candidates": priced_candidates(out, frame.attrs.get("candidates", ()), table),
+    }
     notes.warn()
     return validate_outcomes(out, where=str(path))
 

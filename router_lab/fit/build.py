@@ -3,6 +3,7 @@ certificate."""
 
 from __future__ import annotations
 
+import datetime as dt
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -62,16 +63,27 @@ def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0, *, diagnos
 
 
 def _warn_of_retirement(problem: Problem) -> None:
-    """Say who retires while the policy still serves: nothing is shown of it without them."""
-    until = problem.recipe.expires
-    for candidate, day in sorted(problem.recipe.retirements.items(), key=lambda one: (one[1], one[0])):
-        if candidate in problem.develop.candidates and (until is None or day < until):
-            end = "which never expires" if until is None else f"which expires on {until}"
-            text = (
-                f"recipe {problem.recipe.name!r}: {candidate} retires on {day}, before the policy does, {end}: nothing "
-                f"is shown of the policy without it; set `expires: {day}` or earlier, and fit again by then"
+    """Say who has retired, or does while the policy still serves: nothing is shown of it without
+    them."""
+    recipe, today = problem.recipe, dt.datetime.now(dt.UTC).date()
+    until, reference = recipe.expires, problem.develop.candidates[problem.reference]
+    end = "which never expires" if until is None else f"which expires on {until}"
+    for candidate, day in sorted(recipe.retirements.items(), key=lambda one: (one[1], one[0])):
+        if candidate not in problem.develop.candidates:
+            continue
+        if day <= today:
+            mend = "take another `reference`" if candidate == reference else "leave it out (`candidates`)"
+            what = (
+                f"{candidate} retired on {day} and is asked no more, but counts in all that is shown: {mend}"
             )
-            warnings.warn(RouterLabWarning(text), stacklevel=3)
+        elif until is None or day < until:
+            what = (
+                f"{candidate} retires on {day}, before the policy does, {end}: nothing is shown of the policy "
+                f"without it; set `expires: {day}` or earlier, and fit again by then"
+            )
+        else:
+            continue
+        warnings.warn(RouterLabWarning(f"recipe {recipe.name!r}: {what}"), stacklevel=3)
 
 
 def fit_problem(problem: Problem, deal: int, seed: int | None = None) -> Policy:

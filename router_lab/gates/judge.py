@@ -19,7 +19,7 @@ from router_lab.gates.arms import Arm, Moves, arm, change, moves, unused_rows
 from router_lab.gates.audit import judge_errors, shifted_difference, shifted_quality
 from router_lab.gates.measure import COMPARED, FACTS, MEASURED, Reading, expires_in_days, price_drift, priced
 from router_lab.gates.result import GateReport, Result
-from router_lab.metrics import Verdict, advice, certifiable_margin, too_few, verdict
+from router_lab.metrics import Verdict, certifiable_margin, deploy, too_few, verdict
 from router_lab.metrics.paired import Mask, Paired, column_means
 from router_lab.metrics.verdict import NO_EVIDENCE
 from router_lab.outcomes import outcomes_for
@@ -115,7 +115,7 @@ def _told(
     return GateReport(
         policy=policy.spec.name, revision=policy.revision, champion=against, results=results, n=gain.n,
         smallest_margin=margin if math.isfinite(margin) and moved else None, date=case.today.isoformat(),
-        certificate=case.shown, clusters=gain.clusters, deploy=advice(case.shown).text,
+        certificate=case.shown, clusters=gain.clusters, deploy=deploy(case.challenger.policy, case.today),
         judges=() if case.audit is None else judge_errors(case.audit),
     )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Numbers that a verdict may rest on: clustered intervals, one verdict rule, sample sizes, fronts
 and curves."""
 
-from router_lab.metrics.advice import Advice, advice, shown_to_lose, who_mixes
+from router_lab.metrics.advice import Advice, advice, deploy, shown_to_lose, who_mixes
 from router_lab.metrics.curves import (
     aiq,
     apgr,
@@ -52,6 +52,7 @@ __all__ = [
     "clustered_mean",
     "clustered_ratio",
     "cpt",
+    "deploy",
     "effective_number",
     "estimate_of_sums",
     "first_groups",

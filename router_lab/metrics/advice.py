@@ -3,10 +3,13 @@ headed."""
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 
 from router_lab.certificate import Certificate, RandomMix
+from router_lab.runtime.policy import Policy
 from router_lab.runtime.shares import part
+from router_lab.runtime.standing import in_place
 
 EQUAL = 1e-9
 """A share of the reference's cost that is rounding, not money."""
@@ -53,6 +56,22 @@ def advice(shown: Certificate) -> Advice:
     if mix is not None and mix.probability:
         return Advice(MIX, f"Do not route: {_mixing(mix, shown)}. {lost}")
     return Advice(KEEP, f"Do not route: {keep}, which costs less. {lost}")
+
+
+def deploy(policy: Policy, today: dt.date | None = None) -> str:
+    """What to deploy on a day, by default the one in UTC: `advice`, unless the reference has
+    retired by then. Nothing is shown beside who serves in its place."""
+    day = dt.datetime.now(dt.UTC).date() if today is None else today
+    spec, text = policy.spec, advice(Certificate.of(policy)).text
+    gone = frozenset(i for i, own in enumerate(spec.retires) if own is not None and own <= day.isoformat())
+    if spec.reference in gone:
+        now = spec.candidates[in_place(spec, None, gone)]
+        return (
+            f"Do not deploy: the reference, {policy.reference}, retired on {spec.retires[spec.reference]}, and nothing "
+            f"is shown beside {now}, who serves in its place; fit again with another `reference`."
+        )
+    names = ", ".join(str(spec.candidates[i]) for i in sorted(gone))
+    return f"{text} Shown with {names}, retired since: fit again without." if names else text
 
 
 def _backfires(shown: Certificate) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from router_lab.certificate import Certificate, Figure
-from router_lab.metrics import advice
+from router_lab.metrics import deploy
 from router_lab.outcomes import validate_outcomes
 from router_lab.replay import Replay, replay
 from router_lab.report.bill_page import bill_section, tail_section, tokens_section
@@ -182,7 +182,7 @@ def _answer(data: ReportData) -> list[Markup]:
             "smallest loss this much data can rule out, if all requests moved",
         ),
     ]
-    verdict = PARTS.verdict_box(word, f"{advice(shown).text} {_plain(shown)}", of="certificate")
+    verdict = PARTS.verdict_box(word, f"{deploy(data.policy)} {_plain(shown)}", of="certificate")
     return [verdict, PARTS.cards(boxes), PARTS.quote(_sentence(data)), _which_rows(shown)]
 
 

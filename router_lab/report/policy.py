@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from router_lab.certificate import Certificate, Compared, Figure, RandomMix, TwoPhase
+from router_lab.certificate import Certificate, Compared, Figure, RandomMix, SuiteRow, TwoPhase
 from router_lab.metrics import MIN_CLUSTERS, apart, too_few, uneven_told
 from router_lab.played import by_server, servers
 from router_lab.replay import Replay
@@ -148,7 +148,21 @@ def lost_told(shown: Certificate) -> list[str]:
     closed = [name for name, row in (shown.suites or {}).items() if row.closed]
     if closed:
         lines.append(f"the reference serves all of {', '.join(closed)}, where more than the margin was lost")
+    paid = [text for name, row in (shown.suites or {}).items() if (text := _loses(name, row, shown.margin))]
+    if paid:
+        lines.append(
+            f"{', '.join(paid)}: by itself that is more than the margin, which all suites keep together; others make up "
+            "for it"
+        )
     return lines
+
+
+def _loses(name: str, row: SuiteRow, margin: float | None) -> str:
+    """A suite that by itself loses more than the margin, with its loss; nothing for others."""
+    lost = row.quality_difference
+    if margin is None or lost is None or lost.value is None or lost.value >= -margin or few_of(lost):
+        return ""
+    return f"{name} {told(lost, points, reach=' [{}, {}]', unit=' points')}"
 
 
 def compare_rows(policy: Policy, replayed: Replay) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from router_lab.certificate import Certificate
+from router_lab.certificate import Certificate, Figure, SuiteRow
 from router_lab.cli.diff import _changes
 from router_lab.cli.gate import loosened
 from router_lab.cli.mirror import verdict_tags
@@ -19,17 +19,19 @@ from router_lab.cli.route import explained
 from router_lab.cli.show import life_json
 from router_lab.config import Recipe, parse
 from router_lab.fit import fit_policy
-from router_lab.fit.build import learn
+from router_lab.fit.build import _warn_of_retirement, learn
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.model import in_places
 from router_lab.fit.problem import prepare
 from router_lab.fit.walk import walk
 from router_lab.gates.arms import arm, moves
+from router_lab.metrics import deploy
 from router_lab.metrics.paired import Recorded
 from router_lab.outcomes import OutcomeMatrix, validate_outcomes
 from router_lab.outcomes.kept import at_home, kept_to, places
 from router_lab.replay import escalated, replay
 from router_lab.report.life import life_rows
+from router_lab.report.policy import lost_told
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.policy import Policy
@@ -342,3 +344,49 @@ def test_what_changes_between_two_policies_is_said() -> None:
         == "a is served by cheap @ low alone, whatever a request allows, judged against cheap @ low"
     )
     assert told["explores"] == "2 % of the requests at point default, each to anybody who may serve it"
+
+
+def test_a_reference_that_has_retired_is_nothing_to_deploy_beside() -> None:
+    """Of who has retired and is not the reference it is said; nothing of who retires later."""
+    gone = always(0, retires=(None, "2026-12-01"))
+    assert gone.reference == DEAR and deploy(gone, dt.date(2026, 11, 30)) == "Route."
+    assert deploy(gone, TODAY) == (
+        f"Do not deploy: the reference, {DEAR}, retired on 2026-12-01, and nothing is shown beside {CHEAP}, who serves "
+        "in its place; fit again with another `reference`."
+    )
+    other = always(0, retires=("2026-12-01", None))
+    assert deploy(other, TODAY) == f"Route. Shown with {CHEAP}, retired since: fit again without."
+
+
+@pytest.mark.parametrize(("more", "message"), [
+    ({"reference": {"model": "large", "retires": "2020-03-01"}, "successor": {"model": "small"}},
+     r"large retired on 2020-03-01 and is asked no more, .*: take another `reference`$"),
+    ({"candidates": [{"model": "small", "retires": "2020-03-01"}, {"model": "large"}], "expires": "2019-01-01"},
+     r"small retired on 2020-03-01 .*: leave it out \(`candidates`\)$"),
+])  # fmt: skip
+def test_who_has_retired_is_not_told_to_expire(
+    world: pd.DataFrame, more: dict[str, Any], message: str
+) -> None:
+    with pytest.warns(RouterLabWarning, match=message):
+        _warn_of_retirement(prepare(recipe(**WIDE | more), world))
+
+
+def test_a_suite_that_others_make_up_for_is_named_with_its_loss() -> None:
+    """Below the margin of 3 points by itself; as far as it is no loss, or too few, nothing is said."""
+
+    def row(value: float, n: int = 90) -> SuiteRow:
+        lost = Figure(value=value, low=value - 0.02, high=value + 0.02, n=n, clusters=n)
+        return SuiteRow(n=n, clusters=n, quality_difference=lost)
+
+    suites = {
+        "far": row(-0.071),
+        "at": row(-0.03),
+        "few": row(-0.5, 12),
+        "well": row(0.02),
+        "near": row(-0.031),
+    }
+    assert lost_told(Certificate(margin=0.03, suites=suites)) == [
+        "far −7.1 [−9.1, −5.1] points, near −3.1 [−5.1, −1.1] points: by itself that is more than the margin, which all "
+        "suites keep together; others make up for it"
+    ]
+    assert lost_told(Certificate(suites=suites)) == []  # no margin, so nothing is promised
