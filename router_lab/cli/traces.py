@@ -132,6 +132,7 @@ def _write_suite(out: Path, priced: Sequence[Priced], wanted: Wanted, names: dic
 
     assert wanted.name is not None
     draw = draw_samples(priced, wanted.samples, seed=wanted.seed, by=wanted.by)
+    echo(f"suite {wanted.name}: {draw.told(len(priced))}", err=True)
     return write_suite(
         out / wanted.name, wanted.name, draw, calls=len(priced), seed=wanted.seed, by=wanted.by, audit=wanted.audit,
         grader=wanted.grader, incumbents=incumbents(draw, priced, names),

@@ -3,11 +3,13 @@ ever or never."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gzip
 import io
 import os
 import stat
+import zlib
 from pathlib import Path
 from typing import BinaryIO
 
@@ -52,6 +54,22 @@ def unpacked(data: bytes, most: int = MOST) -> bytes:
     if len(found) > most:
         raise OSError(errno.EFBIG, f"it unpacks to more than {most:,} bytes")
     return found
+
+
+def unpacked_part(data: bytes, most: int = MOST) -> bytes:
+    """As much of what gzip packed into `data` as can be unpacked, where not all of it can; nothing
+    where that is more than `most` bytes."""
+    found, size = list[bytes](), 0
+    with (
+        gzip.GzipFile(fileobj=io.BytesIO(data)) as packed,
+        contextlib.suppress(OSError, EOFError, zlib.error),
+    ):
+        while part := packed.read1(1 << 16):
+            size += len(part)
+            if size > most:
+                return b""
+            found.append(part)
+    return b"".join(found)
 
 
 def read_bytes(path: str | os.PathLike[str], most: int = MOST, *, follow: bool = True) -> bytes:

@@ -39,6 +39,7 @@ class TracedCall:
     - session, trace, span: ids of the source
     - messages: what the model read, as far as the source keeps it; answer: what it wrote
     - tokens: `input` without cached ones, `output` with reasoning, as everywhere here
+    - begun: what the source says of the start where that is no time
     - usd: dollars as the source says; None = it says nothing
     - error: the failure in the source's words; finish: why the answer ended
     - key: what names the whole request where its text is not kept, such as a cache's key
@@ -65,6 +66,7 @@ class TracedCall:
     key: str | None = None
     tools: tuple[ToolUse, ...] = ()
     metadata: Mapping[str, object] = field(default_factory=dict)
+    begun: str | None = None
 
     @cached_property
     def prompt(self) -> str | None:

@@ -9,7 +9,18 @@ from typing import Any
 
 from router_lab.traces.call import UNNAMED, Problem, TracedCall
 from router_lab.traces.conversation import Message, answer_of, messages_of
-from router_lab.traces.fields import Json, between, dollars, first, flat, mapping, moment, number, text
+from router_lab.traces.fields import (
+    Json,
+    between,
+    dollars,
+    first,
+    flat,
+    mapping,
+    moment,
+    number,
+    text,
+    unread,
+)  # fmt: skip
 from router_lab.traces.records import Record
 from router_lab.traces.usage import usage_tokens
 
@@ -69,10 +80,9 @@ def _call(record: Record, asked: Json, file: str) -> TracedCall:
     request, said = _request(value, asked), _said(value)
     answer, finish = answer_of(response or said)
     metadata = {**mapping(request.get("metadata")), **mapping(value.get("metadata"))}
-    start = moment(
-        first(value, "timestamp", "started_at", "created_at", "start_time")
-        or first(response, "created", "created_at")
-    )
+    begun = first(value, "timestamp", "started_at", "created_at", "start_time")
+    begun = first(response, "created", "created_at") if begun is None else begun
+    start = moment(begun)
     lasted = number(first(value, "latency_s", "seconds", "duration_s"))
     if lasted is None:
         millis = number(first(value, "latency_ms", "duration_ms"))
@@ -90,7 +100,7 @@ def _call(record: Record, asked: Json, file: str) -> TracedCall:
         tokens=usage_tokens(mapping(first(response, "usage") or value.get("usage"))),
         usd=dollars(first(value, "cost_usd", "usd", "cost") or first(mapping(response.get("usage")), "cost")),
         error=_error(value), finish=finish, tier=_tier(value, response), tools=answer.tools if answer else (),
-        metadata=dict(flat(_rest(value, response))),
+        metadata=dict(flat(_rest(value, response))), begun=unread(begun, start),
     )  # fmt: skip
 
 

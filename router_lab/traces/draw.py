@@ -42,11 +42,24 @@ class Sample(NamedTuple):
 
 
 class Draw(NamedTuple):
-    """samples; how many calls cannot be one, by the reason; values masked, by rule."""
+    """samples; how many calls cannot be one, by the reason; values masked, by rule; different
+    requests that they were drawn from."""
 
     samples: list[Sample]
     left: Counter[str]
     masked: Counter[str]
+    requests: int
+
+    def told(self, calls: int) -> str:
+        """How many calls came down to how many samples, and those to groups."""
+        groups = len({one.group for one in self.samples})
+        usable = calls - self.left.total()
+        kept = "all of them samples" if self.requests == len(self.samples) else f"{len(self.samples):,} drawn"
+        near = "no two alike" if groups == len(self.samples) else f"{groups:,} groups of near-duplicates"
+        left = "".join(f"; left out {n:,} × {why}" for why, n in self.left.most_common())
+        return (
+            f"{calls:,} calls, {usable:,} usable: {self.requests:,} different requests, {kept}, {near}{left}"
+        )
 
 
 class _Request(NamedTuple):
@@ -76,7 +89,7 @@ def draw_samples(calls: Sequence[Priced], count: int, *, seed: int = 0, by: By =
         one._replace(id=f"t{at + 1:05d}", group=f"g{group + 1:05d}", weight=float(weight))
         for at, (one, group, weight) in enumerate(zip(samples, groups, scaled, strict=True))
     ]
-    return Draw(done, left, masked)
+    return Draw(done, left, masked, len(requests))
 
 
 def _question(one: Sample) -> str:

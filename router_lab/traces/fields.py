@@ -12,6 +12,7 @@ from typing import Any
 
 from router_lab.prices.moments import utc
 from router_lab.runtime.budget import MOST_TOKENS
+from router_lab.runtime.errors import shown
 from router_lab.runtime.typed import GREATEST
 
 Json = Mapping[str, Any]
@@ -126,6 +127,13 @@ def moment(value: object) -> dt.datetime | None:
         return None if parts is None or epoch is None else dt.datetime.fromtimestamp(epoch / parts, dt.UTC)
     except (ValueError, OverflowError, OSError):
         return None
+
+
+def unread(value: object, found: dt.datetime | None) -> str | None:
+    """What a source says of a moment that `moment` could not read; None where it says nothing (0 is
+    nothing)."""
+    said = None if value in (None, "", [], {}) or number(value) == 0 else value
+    return None if said is None or found is not None else shown(said, 40)
 
 
 def between(start: dt.datetime | None, end: dt.datetime | None) -> float | None:

@@ -11,7 +11,7 @@ from typing import Any
 from router_lab.prices import Tokens
 from router_lab.traces.call import UNNAMED, Problem, TracedCall
 from router_lab.traces.conversation import answer_of, messages_of
-from router_lab.traces.fields import Json, between, count, dollars, first, flat, mapping, moment, text
+from router_lab.traces.fields import Json, between, count, dollars, first, flat, mapping, moment, text, unread
 from router_lab.traces.records import Record
 from router_lab.traces.usage import tokens_of, usage_tokens
 
@@ -87,6 +87,7 @@ def _call(record: Record, value: Json, trace: Json, file: str) -> TracedCall:
         messages=messages_of(value.get("input")), answer=answer, tokens=_tokens(value), usd=_usd(value),
         error=(text(value.get("status_message")) or "error") if failed else None, finish=finish,
         tools=answer.tools if answer else (), metadata=dict(flat(rest)),
+        begun=unread(value.get("start_time"), start),
     )  # fmt: skip
 
 

@@ -9,7 +9,19 @@ from typing import Any
 
 from router_lab.traces.call import UNNAMED, Problem, TracedCall
 from router_lab.traces.conversation import Message, answer_of, messages_of
-from router_lab.traces.fields import Json, between, dollars, first, flat, mapping, moment, number, text, tree
+from router_lab.traces.fields import (
+    Json,
+    between,
+    dollars,
+    first,
+    flat,
+    mapping,
+    moment,
+    number,
+    text,
+    tree,
+    unread,
+)  # fmt: skip
 from router_lab.traces.records import Record
 from router_lab.traces.usage import usage_tokens
 
@@ -49,7 +61,7 @@ def _call(record: Record, file: str) -> TracedCall:
         seconds=between(start, end) if lasted is None else lasted / 1e3, messages=_asked(value), answer=answer,
         tokens=usage_tokens(usage, apart=False), usd=_usd(value), error=_error(value, metadata),
         finish=finish, key=None if key in NO_KEY else text(key), tools=answer.tools if answer else (),
-        metadata=dict(flat(rest)),
+        metadata=dict(flat(rest)), begun=unread(value.get("startTime"), start),
     )  # fmt: skip
 
 

@@ -3,12 +3,13 @@ counted."""
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from router_lab.runtime.errors import InputError, shown
+from router_lab.runtime.errors import InputError, RouterLabWarning, shown
 from router_lab.traces.call import Problem, TracedCall, Traces
 from router_lab.traces.fields import flat, text
 from router_lab.traces.formats import FORMATS
@@ -16,16 +17,21 @@ from router_lab.traces.records import Record, files_of, records_of
 
 LOOKED_AT = 50
 """Records of a file by which its format is told."""
+NO_TIME = "counts, without a day: its start is no time, such as 2026-01-31T12:00:00Z or seconds since 1970"
+NAMED = 12
+"""Names of metadata that are told where none is the route's."""
 
 
 def read_traces(sources: Sequence[Path], *, format: str | None = None, route: str | None = None) -> Traces:
     """The model calls in files, or in the files of folders.
 
     format: a name in FORMATS; None = told by the records of each file. route: a dotted name of the
-    metadata whose value is the route, instead of what the format takes.
+    metadata whose value is the route, instead of what the format takes; calls without it keep that,
+    and a warning counts them.
 
     A record that appears twice (same trace and span id, in whichever file) counts once. Raises
-    InputError for a file that cannot be opened, and where no file holds a call.
+    InputError for a file that cannot be opened, where no file holds a call, and for a route that no
+    call has.
     """
     calls, problems, left = list[TracedCall](), list[Problem](), Counter[str]()
     formats = dict[str, str]()
@@ -46,7 +52,7 @@ def read_traces(sources: Sequence[Path], *, format: str | None = None, route: st
     left += Counter({"a call that was read before (same id)": twice} if twice else {})
     if not kept:
         raise InputError(_nothing(sources, problems, left))
-    named = kept if route is None else [_rerouted(call, route) for call in kept]
+    named = kept if route is None else _rerouted(kept, route)
     return Traces(tuple(named), tuple(problems), left, formats)
 
 
@@ -69,7 +75,8 @@ def _read(
     rule = f"is no record of the format `{name}` as which the file is read (--format names another)"
     other = [Problem(file, record.place, rule) for record in records if not one.claims(record.value)]
     calls, wrong, left = one.read(own, file)
-    return calls, [*other, *wrong], left
+    timeless = [Problem(file, c.place, f"{NO_TIME}: {c.begun}") for c in calls if c.begun is not None]
+    return calls, [*other, *wrong, *timeless], left
 
 
 def _once(calls: Sequence[TracedCall]) -> tuple[list[TracedCall], int]:
@@ -84,9 +91,19 @@ def _once(calls: Sequence[TracedCall]) -> tuple[list[TracedCall], int]:
     return kept, len(calls) - len(kept)
 
 
-def _rerouted(call: TracedCall, route: str) -> TracedCall:
-    found = text(dict(flat(dict(call.metadata))).get(route))
-    return call if found is None else replace(call, route=found)
+def _rerouted(calls: Sequence[TracedCall], route: str) -> list[TracedCall]:
+    metadata = [dict(flat(dict(call.metadata))) for call in calls]
+    found = [text(own.get(route)) for own in metadata]
+    lacking = found.count(None)
+    if lacking == len(calls):
+        known = Counter(name for own in metadata for name, value in own.items() if text(value) is not None)
+        names = ", ".join(shown(name, 60) for name, _ in known.most_common(NAMED)) or "no metadata at all"
+        more = f", and {len(known) - NAMED:,} more" if len(known) > NAMED else ""
+        raise InputError(f"--route {shown(route)}: no call has it; calls have {names}{more}")
+    if lacking:
+        text_ = f"--route {shown(route)}: {lacking:,} of {len(calls):,} calls have none, and keep the route of their format"
+        warnings.warn(RouterLabWarning(text_), stacklevel=3)
+    return [c if own is None else replace(c, route=own) for c, own in zip(calls, found, strict=True)]
 
 
 def _unknown(records: Sequence[Record]) -> str:

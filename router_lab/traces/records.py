@@ -5,14 +5,18 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
+import re
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from router_lab.outcomes.delimited import DELIMITERS, file_bytes
+from router_lab.outcomes.delimited import DELIMITERS
 from router_lab.outcomes.files import read_parquet
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.reading import read_regular, unpacked, unpacked_part
 from router_lab.traces.call import Problem
 from router_lab.traces.fields import Json, decoded
 
@@ -22,6 +26,7 @@ LISTS = ("data", "traces", "logs", "items", "results")
 """Keys under which an export or an answer of an API keeps its list of records."""
 WIDEST = 1 << 27
 """Characters of one cell of a CSV."""
+_ITEM, _NEXT = re.compile(r"\s*\[\s*"), re.compile(r"\s*,\s*")
 
 
 class Record(NamedTuple):
@@ -53,15 +58,31 @@ def files_of(sources: tuple[Path, ...]) -> list[Path]:
 
 
 def records_of(path: Path) -> tuple[list[Record], list[Problem]]:
-    """(records, problems) of a file. Raises InputError for one that cannot be opened or unpacked,
-    or is no text and no Parquet."""
-    data = file_bytes(path)
+    """(records, problems) of a file; of one whose gzip is cut off or damaged what lies before that.
+    Raises InputError for one that cannot be opened, or is no text and no Parquet."""
+    data, lost = _bytes(path)
     if data[:4] == b"PAR1":
         return _of_parquet(path)
     text, wrong = _decoded_lines(data, str(path))
+    wrong = [*lost, *wrong]
     begin = text.lstrip()[:1]
     found = _of_json(text, str(path)) if begin in ("{", "[") else _of_csv(text, str(path))
     return found[0], [*wrong, *found[1]]
+
+
+def _bytes(path: Path) -> tuple[bytes, list[Problem]]:
+    """What is in the file, unpacked where it is gzipped, as far as it goes."""
+    data = read_regular(path)
+    if data[:2] != b"\x1f\x8b":
+        return data, []
+    try:
+        return unpacked(data), []
+    except (OSError, EOFError, zlib.error) as error:
+        found, why = unpacked_part(data), error
+    if not found:
+        raise InputError(f"{path}: cannot be read: {why}") from None
+    rule = f"gzip ends or is damaged there ({why}): {len(found):,} bytes are read, what lies behind is lost"
+    return found, [Problem(str(path), f"byte {len(found):,} of what is packed", rule)]
 
 
 def _decoded_lines(data: bytes, file: str) -> tuple[str, list[Problem]]:
@@ -91,8 +112,26 @@ def _of_json(text: str, file: str) -> tuple[list[Record], list[Problem]]:
     try:
         whole = decoded(text)
     except ValueError as error:
-        return [], [Problem(file, "the file", f"is neither JSON nor one JSON object a line: {error}")]
+        items = list(_items(text))
+        records, wrong = _of_list(items, file) if items else ([], [])
+        behind = f"all behind item {len(items)}" if items else "the file"
+        return records, [
+            *wrong,
+            Problem(file, behind, f"is neither JSON nor one JSON object a line: {error}"),
+        ]
     return _of_list(whole, file)
+
+
+def _items(text: str) -> Iterator[Any]:
+    """The first items of a JSON list that is broken further on."""
+    at, decoder = _ITEM.match(text, 0), json.JSONDecoder()
+    while at is not None:
+        try:
+            _, end = decoder.raw_decode(text, at.end())
+            yield decoded(text[at.end() : end])
+        except (ValueError, RecursionError):
+            return
+        at = _NEXT.match(text, end)
 
 
 def _is_json(text: str) -> bool:

@@ -77,6 +77,7 @@ class Span:
     end: dt.datetime | None
     attributes: Json
     error: str | None = None
+    begun: str | None = None
 
     def told(self, what: str) -> Any:
         """What it says of something in NAMES."""
@@ -143,6 +144,7 @@ def _call(span: Span, file: str) -> TracedCall:
         span=span.span, started=span.start, seconds=between(span.start, span.end), messages=_asked(named),
         answer=answer, tokens=tokens, usd=dollars(span.told("usd")), error=span.error, finish=finish or ended,
         tier=_tier(span.told("tier")), tools=answer.tools if answer else (), metadata=_rest(named),
+        begun=span.begun,
     )  # fmt: skip
 
 

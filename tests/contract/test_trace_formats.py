@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import json
+import os
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from router_lab.cli.traces import FORMATS as OFFERED
-from router_lab.runtime.errors import InputError
+from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.traces import FORMATS, Traces, price_calls, read_traces
 from router_lab.traces.records import records_of
 from tests.trace_exports import (
@@ -17,8 +19,10 @@ from tests.trace_exports import (
     EXPORTS,
     FIRST,
     MODEL,
+    NANOS,
     QUESTION,
     SECOND,
+    START,
     prices,
     write,
     write_parquet,
@@ -95,3 +99,55 @@ def test_a_record_without_anything_is_named_or_counted(tmp_path: Path, name: str
     path.write_text("[{}]")
     with pytest.raises(InputError, match="no model call was read"):
         read_traces([path], format=name)
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_a_start_that_is_no_time_is_told_and_its_call_counts(tmp_path: Path, name: str) -> None:
+    """One of two calls; where nothing is said of the start, or 0, nothing is to be told."""
+    format_, ending, make = EXPORTS[name]
+    path = tmp_path / f"odd.{ending}"
+    for start, told in (("yesterday", 1), ("0", 0)):
+        whole = make().replace(NANOS[START], start).replace(START, start)
+        assert start in whole
+        path.write_text(whole)
+        found = read_traces([path], format=format_)
+        assert len(found.calls) == 2 and found.calls[0].started is None
+        assert [p.place for p in found.problems] == [found.calls[0].place] * told
+        assert all("its start is no time" in p.rule and "'yesterday'" in p.rule for p in found.problems)
+
+
+def test_what_is_packed_and_cut_off_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    """300 lines, each twice over different, of whose packed bytes the last fifth is gone; as lines and as one list."""
+    line = json.loads(EXPORTS["chat"][2]().splitlines()[0])
+    lines = [json.dumps(line | {"id": str(i), "noise": os.urandom(400).hex()}) for i in range(300)]
+    for name, text in (("a.jsonl.gz", "\n".join(lines)), ("b.json.gz", "[" + ",\n".join(lines) + "]")):
+        packed = gzip.compress(text.encode())
+        path = tmp_path / name
+        path.write_bytes(packed[: len(packed) * 4 // 5])
+        found = read_traces([path])
+        assert 230 <= len(found.calls) <= 240, name
+        assert [call.span for call in found.calls] == [str(i) for i in range(len(found.calls))]
+        first, last = found.problems
+        assert "what lies behind is lost" in first.rule and first.place.startswith("byte ")
+        assert last.place in (f"line {len(found.calls) + 1}", f"all behind item {len(found.calls)}")
+    damaged = bytearray(packed)
+    damaged[-6] ^= 1  # of the checksum: all is there
+    path.write_bytes(damaged)
+    found = read_traces([path])
+    assert len(found.calls) == 300 and "CRC" in found.problems[0].rule
+    path.write_bytes(packed[:12])
+    with pytest.raises(InputError, match="cannot be read"):
+        read_traces([path])
+
+
+def test_a_route_is_one_that_calls_have(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    rows = [json.loads(line) for line in EXPORTS["chat"][2]().splitlines()]
+    rows[0]["feature"] = "search"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    with pytest.warns(
+        RouterLabWarning, match=r"--route 'feature': 1 of 2 calls have none, and keep the route"
+    ):
+        assert [call.route for call in read_traces([path], route="feature").calls] == ["search", "support"]
+    with pytest.raises(InputError, match=r"--route 'featur': no call has it; calls have .*'feature'"):
+        read_traces([path], route="featur")

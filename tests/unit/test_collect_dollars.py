@@ -388,7 +388,9 @@ def test_a_table_collected_with_prices_gives_its_candidates_their_prices(tmp_pat
     known = read_outcomes(write_outcomes(outcomes, tmp_path / "o.parquet")).attrs["candidates"]
     assert [one["model"] for one in known] == [MODEL, "own"]
     assert known[0]["prices"]["output"] == 4 and "prices" not in known[1]
-    assert outcomes["cost_usd"].tolist() == pytest.approx([0.5, 0.25, (100 * 1 + 20 * 4) / 1e6])  # 1, 1 of `own`, 2
+    assert outcomes["cost_usd"].tolist() == pytest.approx(
+        [0.5, 0.25, (100 * 1 + 20 * 4) / 1e6]
+    )  # 1, 1 of `own`, 2
     assert not collect([source])[0].attrs.get("candidates")  # without the option nothing is known
 
 

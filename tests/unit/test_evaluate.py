@@ -118,7 +118,9 @@ def test_a_log_that_explored_too_little_is_refused_by_its_effective_size(tmp_pat
     counts = result.figures["quality"].counts
     assert result.verdict.verdict == "inconclusive" and 0 < counts < 20
     assert f"900 requests in 900 clusters count as {counts:.0f} of the policy's" in result.verdict.reason
-    assert result.settle[0].startswith(f"about {math.ceil(900 * (20 / counts - 1)):,} more requests like these")
+    assert result.settle[0].startswith(
+        f"about {math.ceil(900 * (20 / counts - 1)):,} more requests like these"
+    )
 
 
 def test_what_is_there_already_is_not_asked_for_again(tmp_path: Path) -> None:

@@ -152,6 +152,23 @@ def test_repeats_are_one_sample_with_the_latest_answer() -> None:
     assert (first.id, second.id, draw.masked) == ("t00001", "t00002", Counter(EMAIL=1))
 
 
+def test_what_calls_come_down_to_is_told() -> None:
+    """Six calls: one failed, three are one request, of which two others ask the like."""
+    long = 3 * "Where is the parcel that was sent to me on the third of the month, and when will it come? " + "No "
+    calls = [asked(long + "17") for _ in range(3)] + [
+        asked(long + "18"),
+        asked("Hm?"),
+        asked("x", error="down"),
+    ]
+    assert draw_samples(calls, 9).told(6) == (
+        "6 calls, 5 usable: 3 different requests, all of them samples, 2 groups of near-duplicates; left out 1 × it failed"
+    )
+    assert draw_samples(calls[:1], 9).told(1) == (
+        "1 calls, 1 usable: 1 different requests, all of them samples, no two alike"
+    )
+    assert ": 3 different requests, 2 drawn, " in draw_samples(calls, 2).told(6)
+
+
 @pytest.mark.parametrize(
     ("more", "why"),
     [({"error": "down"}, "it failed"), ({"finish": "length"}, "cut off"), ({"messages": ()}, "no text of the request"),
