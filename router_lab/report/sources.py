@@ -16,7 +16,7 @@ from router_lab.report.call_dollars import call_dollars
 SOURCES = {
     "frame": "the first prompt, frame and question, in every turn",
     "history": "earlier turns, sent again",
-    "results": "tool results, and what else was new in later prompts",
+    "results": "what was new in later prompts: tool results, further questions",
     "answers": "answers and reasoning",
     "checks": "checks of answers",
     "unknown": "nobody knows",

@@ -148,20 +148,21 @@ def _row(name: str, by_task: Mapping[str, Sequence[Priced]]) -> Row:
 
 def _sources(tasks: Sequence[Task]) -> dict[str, dict[str, float]]:
     """By route, dollars by source; of a task in which some call's tokens or prices are not known,
-    nobody knows. A task's calls are taken for one conversation."""
-    rows = [
-        (at, float(c.tokens.prompt), float(c.tokens.output), one.usd, one.read)
-        for at, task in enumerate(tasks) for one in task.calls
-        if (c := one.call).tokens is not None and one.usd is not None and one.read is not None
-    ]  # fmt: skip
-    whole = defaultdict[int, int](int)
-    for row in rows:
-        whole[row[0]] += 1
-    frame = pd.DataFrame(
-        [row for row in rows if whole[row[0]] == tasks[row[0]].turns],
-        columns=["run", "read", "said", "usd", "read_usd"],
-    )
-    parts = dollars_by_source(frame)
+    nobody knows. A task's calls are taken for one conversation, as far as their texts do not show
+    that one begins anew."""
+    rows, task_of = list[tuple[int, float, float, float, float]](), list[int]()
+    for at, task in enumerate(tasks):
+        known = [(one.call.tokens, one.usd, one.read) for one in task.calls]
+        if any(None in figures for figures in known):
+            continue
+        for place, one in enumerate(task.calls):
+            if place == 0 or one.call.opens:
+                task_of.append(at)
+            tokens, usd, read = known[place]
+            assert tokens is not None and usd is not None and read is not None
+            rows.append((len(task_of) - 1, float(tokens.prompt), float(tokens.output), usd, read))
+    parts = dollars_by_source(pd.DataFrame(rows, columns=["run", "read", "said", "usd", "read_usd"]))
+    parts = parts.groupby([task_of[run] for run in parts.index]).sum()
     values = parts.to_numpy(np.float64).tolist()
     rows_of = {at: zip(parts.columns, row, strict=True) for at, row in zip(parts.index, values, strict=True)}
     found: dict[str, dict[str, float]] = {}

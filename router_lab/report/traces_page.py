@@ -18,7 +18,7 @@ from router_lab.traces.call import Traces
 from router_lab.traces.tasks import Bound
 
 TITLE = "The bill, from traces"
-SHORT = {"frame": "first prompt", "history": "sent again", "results": "tool results", "answers": "answers",
+SHORT = {"frame": "first prompt", "history": "sent again", "results": "new in later prompts", "answers": "answers",
          "unknown": "unknown"}  # fmt: skip
 MOST_ROWS, MOST_BARS = 30, 12
 TOKEN_KINDS = tuple(kind for kind in COUNTED if kind.name != "reasoning")

@@ -83,6 +83,15 @@ class TracedCall:
         return None if self.key is None else f"key:{self.key}"
 
     @property
+    def opens(self) -> bool:
+        """Whether its texts show a conversation that begins: nothing was answered before, and they
+        are all that was read. Some sources keep of each request what is new; a token has a
+        character or more."""
+        begins = all(one.role in ("system", "user") for one in self.messages)
+        kept = sum(len(one.text) for one in self.messages)
+        return begins and kept > 0 and (self.tokens is None or self.tokens.prompt <= kept)
+
+    @property
     def failed(self) -> bool:
         """Whether the call gave no whole answer: an error, or cut off."""
         return self.error is not None or (self.finish or "").lower() in CUT_OFF

@@ -136,6 +136,25 @@ def test_sources_are_told_where_tokens_and_prices_are() -> None:
     )
 
 
+def test_a_first_message_is_a_first_prompt_wherever_in_a_session_it_stands() -> None:
+    """Two questions of 400 characters, 100 and 300 tokens, in one session: no part of the second is new in a later prompt.
+    Without texts, or with what is new of them alone, 180 tokens are."""
+    tokens = [Tokens(input=100, output=20), Tokens(input=300, output=20)]
+    for texts, new in (
+        (("x" * 400, "y" * 400), 0.0),
+        (("", ""), 180.0),
+        (("x" * 400, "just what is new"), 180.0),
+    ):
+        calls = [
+            paid(1.0, "s", at, text, tokens=one)._replace(read=one.input * 1e-6)
+            for at, (one, text) in enumerate(zip(tokens, texts, strict=True))
+        ]
+        (found,) = trace_bill(calls).sources.values()
+        assert found["results"] == pytest.approx(new * 1e-6)
+        assert found["frame"] == pytest.approx((400 if new == 0 else 200) * 1e-6)
+        assert sum(found.values()) == pytest.approx(2.0)
+
+
 def test_a_month_needs_a_day_and_times() -> None:
     assert trace_bill([paid(1.0), paid(1.0, minute=1439)]).month is None
     assert trace_bill([paid(1.0), paid(1.0, minute=1440)]).month == pytest.approx(2 * 365.25 / 12)

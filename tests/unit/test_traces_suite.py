@@ -153,20 +153,19 @@ def test_repeats_are_one_sample_with_the_latest_answer() -> None:
 
 
 def test_what_calls_come_down_to_is_told() -> None:
-    """Six calls: one failed, three are one request, of which two others ask the like."""
-    long = 3 * "Where is the parcel that was sent to me on the third of the month, and when will it come? " + "No "
-    calls = [asked(long + "17") for _ in range(3)] + [
-        asked(long + "18"),
-        asked("Hm?"),
-        asked("x", error="down"),
+    """Eleven calls: one failed, three are one request, of which another asks the like; six others."""
+    like = "Where is the parcel that was sent to me on the third of the month, and when will it come? Number "
+    others = [
+        asked(f"{word}?") for word in ("Why", "How much", "Since when", "For whom", "Until when", "Where")
     ]
-    assert draw_samples(calls, 9).told(6) == (
-        "6 calls, 5 usable: 3 different requests, all of them samples, 2 groups of near-duplicates; left out 1 × it failed"
+    calls = [*(asked(like + "17") for _ in range(3)), asked(like + "18"), *others, asked("x", error="down")]
+    assert draw_samples(calls, 9).told(11) == (
+        "11 calls, 10 usable: 8 different requests, all of them samples, 7 groups of near-duplicates; left out 1 × it failed"
     )
-    assert draw_samples(calls[:1], 9).told(1) == (
-        "1 calls, 1 usable: 1 different requests, all of them samples, no two alike"
+    assert draw_samples(others, 9).told(6) == (
+        "6 calls, 6 usable: 6 different requests, all of them samples, no two alike"
     )
-    assert ": 3 different requests, 2 drawn, " in draw_samples(calls, 2).told(6)
+    assert ": 8 different requests, 2 drawn, " in draw_samples(calls, 2).told(11)
 
 
 @pytest.mark.parametrize(
