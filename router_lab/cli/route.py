@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import sys
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,10 @@ LONGEST_PROMPT = 64 << 20
 @click.option("--min-quality", type=Finite(), help="Predicted quality that the candidate must reach.")
 @click.option("--key", help="What chance (`mix`) is drawn by; by default the prompt.")
 @click.option(
+    "--date", type=click.DateTime(["%Y-%m-%d"]),
+    help="Decide as on that day (UTC), for policies that expire or candidates that retire; default: today.",
+)  # fmt: skip
+@click.option(
     "--vector",
     metavar="FILE",
     help="The request's vector: a .npy file, a file with a JSON list, or the list.",
@@ -45,16 +50,21 @@ LONGEST_PROMPT = 64 << 20
 )
 @json_option
 def route(
-    policy: str, prompt: str | None, vector: str | None, explain: bool, as_json: bool, **asked: Any
-) -> None:
+    policy: str, prompt: str | None, date: dt.datetime | None, vector: str | None, explain: bool, as_json: bool,
+    **asked: Any,
+) -> None:  # fmt: skip
     """Decide who serves PROMPT (standard input if left out) under POLICY, an artifact or a folder
     of releases."""
     loaded = open_policy(policy)
+    if date is not None:
+        moment = date.replace(tzinfo=dt.UTC).timestamp()
+        loaded = loaded.renewed(revision=loaded.revision, clock=lambda: moment)
     numbers = None if vector is None else read_vector(vector, loaded)
     text = read_prompt() if prompt is None else prompt
     decision = loaded.decide(text, vector=numbers, **asked)
     told = notes(loaded, decision, asked["suite"])
-    rows = explained(loaded, decision, text, asked["suite"], numbers) if explain else []
+    day = dt.datetime.now(dt.UTC) if date is None else date
+    rows = explained(loaded, decision, text, asked["suite"], numbers, day.date(), asked) if explain else []
     if as_json:
         chain = {"stages": [list(one) for one in decision.chain], "signals": list(decision.signals)}
         print_json(
@@ -158,9 +168,30 @@ def _numbers(given: str) -> list[float]:
     return [float(value) for value in values]
 
 
+def excluded(
+    policy: Policy, column: int, suite: str | None, day: dt.date, asked: Mapping[str, Any], told: tuple[float, float]
+) -> str:  # fmt: skip
+    """Which rule keeps a candidate out, in the order in which they hold. told: what is predicted
+    of it, quality and dollars; asked: bounds of the request."""
+    spec, (quality, usd) = policy.spec, told
+    kept = None if suite is None else spec.allowed.get(suite)
+    if kept is not None and column not in kept:
+        names = ", ".join(str(policy.candidates[one]) for one in kept)
+        return f"excluded by `allowed` of the recipe: {suite} is kept to {names}"
+    gone = spec.retires[column] if spec.retires else None
+    if gone is not None and gone <= day.isoformat():
+        return f"excluded: it retired on {gone}"
+    if (most := asked.get("max_cost_usd")) is not None and usd > most:
+        return f"excluded by --max-cost-usd {most:g}"
+    if (least := asked.get("min_quality")) is not None and quality < least:
+        return f"excluded by --min-quality {least:g}"
+    return "excluded: the prompt may not fit its context window"
+
+
 def explained(
-    policy: Policy, decision: Decision, text: str, suite: str | None, vector: list[float] | None
-) -> list[dict[str, Any]]:
+    policy: Policy, decision: Decision, text: str, suite: str | None, vector: list[float] | None, day: dt.date,
+    asked: Mapping[str, Any],
+) -> list[dict[str, Any]]:  # fmt: skip
     """A row for each candidate: model, effort, quality, cost_usd, utility = quality − tradeoff ×
     cost_usd, ahead (of the reference's utility; both None where no rule on predictions decided),
     `standing`: in words, how that compares with the guard, or why it may not serve; and
@@ -178,7 +209,8 @@ def explained(
     rows = []
     for column, candidate in enumerate(policy.candidates):
         if candidate not in open_:
-            standing = "excluded by the constraints"
+            told = float(quality[column]), float(cost[column])
+            standing = excluded(policy, column, suite, day, asked, told)
         elif candidate == place:
             standing = "the reference" if place == policy.reference else "in the reference's place"
         elif spec.eligible is not None and not spec.eligible[row, column]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -217,6 +217,9 @@ def _fault(error: Any, model: type[Strict]) -> str:
     if error["type"] == "extra_forbidden":
         known = _known_keys(model, error["loc"][:-1])
         listed = f"; known: {', '.join(known)}" if known else ""
+        own = str(error["loc"][-1])
+        homes = ", ".join(f"`{home}`" for home in dict.fromkeys(_homes(model, own)))
+        listed += f"; `{own}` is a key under {homes}" if homes else ""
         return f"unknown key `{key}`{listed}{'' if model.page is None else f'; {model.page} says what each does'}"
     if error["type"] == "model_type" and not error["loc"]:
         wanted = ", ".join(_required(model) or list(model.model_fields)[:3])
@@ -234,16 +237,26 @@ def _fault(error: Any, model: type[Strict]) -> str:
 
 def _known_keys(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
     """Field names of the model at `path`, or nothing where the path leaves the models."""
-    current: Any = model
+    current, mapped = model, False
     for part in path:
-        field = getattr(current, "model_fields", {}).get(part) if isinstance(part, str) else None
-        if isinstance(part, int):
+        field = current.model_fields.get(part) if isinstance(part, str) else None
+        if isinstance(part, int) or (field is None and mapped):  # an item, or a name of the user's own
+            mapped = False
             continue
-        if field is None:
+        nested = [] if field is None else _models_in(field.annotation)
+        if field is None or not nested:
             return []
-        nested = _models_in(field.annotation)
-        current = nested[0] if nested else None
-    return list(getattr(current, "model_fields", {}))
+        current, mapped = nested[0], "dict" in str(field.annotation)
+    return list(current.model_fields)
+
+
+def _homes(model: type[BaseModel], key: str, seen: tuple[type[BaseModel], ...] = ()) -> Iterator[str]:
+    """Where a key stands that is none here: the dotted keys under which `model` has it."""
+    for name, field in model.model_fields.items():
+        for inner in _models_in(field.annotation):
+            if inner not in (model, *seen):
+                yield from [name] if key in inner.model_fields else []
+                yield from (f"{name}.{home}" for home in _homes(inner, key, (model, *seen)))
 
 
 def _models_in(annotation: object) -> list[type[BaseModel]]:

@@ -10,6 +10,12 @@ from router_lab.runtime.errors import InputError
 
 FAULTS = [
     (Recipe, "name: x\nrul: 1\n", "unknown key `rul`; known: name, reference, rule"),
+    (
+        Recipe,
+        "name: x\nallowed: {s: [{model: a, retires: 2027-01-01}]}\n",
+        "unknown key `allowed.s.0.retires`; known: model, effort, harness; `retires` is a key under `reference`, `candidates`",
+    ),
+    (Recipe, "name: x\nmargin: 0.1\n", "`margin` is a key under `rule`, `points`, `gates`; docs"),
     (Recipe, "name: x\nrule: {margn: 0.1}\n", "unknown key `rule.margn`; known: margin, budget_usd_per_1k"),
     (
         Recipe,

@@ -253,7 +253,21 @@ def test_route_explains_utility_and_guard_by_hand(tmp_path: Path) -> None:
     bound = json.loads(run("route", saved, "hi", "--suite", "code", "--explain", "--json", *cap).stdout)[
         "candidates"
     ]
-    assert [row["standing"] for row in bound] == ["beats the guard", "excluded by the constraints"]
+    assert [row["standing"] for row in bound] == ["beats the guard", "excluded by --max-cost-usd 0.005"]
+    best = ("--suite", "code", "--min-quality", "0.88")
+    bound = json.loads(run("route", saved, "hi", "--explain", "--json", *best).stdout)["candidates"]
+    assert bound[0]["standing"] == "excluded by --min-quality 0.88"
+
+
+def test_route_decides_as_on_a_day(tmp_path: Path) -> None:
+    """The reference retires on 2 March, and the policy expires a day later: who serves on the day before each."""
+    saved = save_revision(policy(retires=(None, "2099-03-02"), expires="2099-03-03"), tmp_path)
+    asked = ("route", saved, "hi", "--suite", "code", "--explain", "--key", "none of the mix", "--date")
+    before, gone, over = (run(*asked, f"2099-03-0{day}").stdout for day in (1, 2, 3))
+    assert "retired" not in before and "dear @ high (the reference)" in before
+    assert gone.startswith("cheap") and "dear @ high (excluded: it retired on 2099-03-02)" in gone
+    assert "expired on 2099-03-03" not in gone and "expired on 2099-03-03" in over
+    assert run(*asked, "tomorrow").exit_code == 2
 
 
 @pytest.mark.parametrize("form", ["npy", "json", "inline"])

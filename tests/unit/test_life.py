@@ -321,8 +321,10 @@ def test_a_mirror_and_an_explanation_say_it() -> None:
     )
     assert verdict_tags(always(0)).keys() == {"verdict", "reason", "deploy", "mlflow.note.content"}
     inside = policy.decide("prompt", suite="a")
-    rows = explained(policy, inside, "prompt", "a", None)
-    assert [row["standing"] for row in rows] == ["in the reference's place", "excluded by the constraints"]
+    rows = explained(policy, inside, "prompt", "a", None, TODAY, {})
+    assert [row["standing"] for row in rows] == [
+        "in the reference's place", f"excluded by `allowed` of the recipe: a is kept to {CHEAP}",
+    ]  # fmt: skip
     assert rows[0]["ahead"] in (0.0, None) and inside.reference == CHEAP
 
 
