@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from router_lab.certificate import Certificate
+from router_lab.runtime.artifact import encode_policy, revision_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +36,8 @@ def look_of_fit(path: Path, table: pd.DataFrame, recipe: Recipe, policy: Policy)
     look = Look(
         "fit", Rows.of(table), recipe.model_dump(mode="json", exclude=NOT_ASKED), answer, str(shown.verdict),
         sum(1 - rule.confidence for rule in rules) / len(rules),
-        {"recipe": recipe.name, "rule": recipe.rule.model_dump(mode="json", exclude_none=True)},
+        {"recipe": recipe.name, "revision": revision_of(encode_policy(policy)),
+         "rule": recipe.rule.model_dump(mode="json", exclude_none=True)},
     )  # fmt: skip
     return count_look(path, look)
 

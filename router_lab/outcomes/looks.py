@@ -14,6 +14,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -87,7 +88,7 @@ class Look:
 class Looks(NamedTuple):
     """number: different looks at these rows, this one included; error: the most with which one of
     them may be wrong; exact: whether all were at exactly these rows; first: the first look in
-    words: its command, verdict and day."""
+    words: its command, whose it was, verdict and day."""
 
     number: int
     error: float
@@ -145,7 +146,7 @@ def count_look(outcomes: str | os.PathLike[str], look: Look) -> Looks:
             different.setdefault(_key(row), row)
     deltas = tuple(float(row["delta"]) for row in different.values())
     first = next(iter(different.values()))
-    when = f"{first['command']} on {first['time'][:10]}: {first['verdict']}"
+    when = f"{first['command']}{_whose(first)} on {first['time'][:10]}: {first['verdict']}"
     exact = {row["rows"] for row in different.values()} == {look.rows.digest}
     return Looks(len(different), min(1.0, round(math.fsum(deltas), 12)), deltas, exact, when, path)
 
@@ -163,6 +164,15 @@ def _line(look: Look) -> dict[str, object]:
         "question": _sha(look.question),
         "answer": _sha(look.answer),
     }
+
+
+def _whose(row: Mapping[str, Any]) -> str:
+    """The recipe or policy of a look and its revision, as far as the file names them as we do."""
+    asked = row.get("asked")
+    texts = {k: v for k, v in asked.items() if isinstance(v, str)} if isinstance(asked, Mapping) else {}
+    name, revision = texts.get("recipe") or texts.get("policy") or "", texts.get("revision", "")
+    who = f" of {name}" if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) else ""
+    return who + (f", revision {revision[:16]}," if re.fullmatch(r"[0-9a-f]{64}", revision) else "")
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -183,8 +193,8 @@ def _read(path: Path) -> list[Mapping[str, Any]]:
 
 
 def _is_look(row: Mapping[str, Any]) -> bool:
-    """Also its texts are checked: what is printed of a file that anybody may write is a word, a
-    verdict and a day."""
+    """Also its texts are checked: what is printed of a file that anybody may write is a word, names
+    as ours are (`_whose`), a verdict and a day."""
     texts = all(isinstance(row.get(k), str) for k in ("time", "command", "rows", "question", "answer"))
     if (
         not texts

@@ -13,7 +13,7 @@ FAULTS = [
     (
         Recipe,
         "name: x\nallowed: {s: [{model: a, retires: 2027-01-01}]}\n",
-        "unknown key `allowed.s.0.retires`; known: model, effort, harness; `retires` is a key under `reference`, `candidates`",
+        "unknown key `allowed.s.0.retires`; known: model, effort, harness; `retires` is a key under `reference`, `cand",
     ),
     (Recipe, "name: x\nmargin: 0.1\n", "`margin` is a key under `rule`, `points`, `gates`; docs"),
     (Recipe, "name: x\nrule: {margn: 0.1}\n", "unknown key `rule.margn`; known: margin, budget_usd_per_1k"),

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from router_lab.config import Recipe
 from router_lab.fit import fit_policy
 from router_lab.fit.folds import deal_of
 from router_lab.outcomes import OutcomeMatrix, validate_outcomes, write_outcomes
-from router_lab.outcomes.looks import LOOKS, Look, Rows, count_look
+from router_lab.outcomes.looks import LOOKS, Look, Rows, count_look, looks_file
 from router_lab.runtime.artifact import encode_policy, save_policy
 from router_lab.runtime.errors import RouterLabWarning
 from tests.fit_worlds import two_kinds
@@ -104,9 +105,24 @@ def test_a_person_is_told_from_the_second_on_and_which_answer_to_trust(home: Pat
         [
             "looks       look 2 at these rows: 2 different questions have been asked of them, and that one of the "
             "answers is wrong can be as likely as 0.2, where each alone promised 0.1. Trust the first "
-            f"(fit on {first['time'][:10]}: {first['verdict']}), or ask rows that nobody has looked at"
+            f"(fit of p, revision {first['asked']['revision'][:16]}, on {first['time'][:10]}: {first['verdict']}), or "
+            "ask rows that nobody has looked at"
         ],
     ]
+    assert (home / "out" / first["asked"]["revision"][:16]).is_dir()
+
+
+@pytest.mark.parametrize(("asked", "said"), [
+    ({"policy": "support", "revision": "ab" * 32}, "fit of support, revision abababababababab, on "),
+    ({"recipe": "\x1b[2J", "revision": "ab" * 31}, "fit on "), ({"recipe": 7, "policy": "p"}, "fit of p on "),
+    ("x", "fit on "), (None, "fit on "),
+])  # fmt: skip
+def test_a_look_says_whose_it_was_as_far_as_the_file_is_ours(tmp_path: Path, asked: Any, said: str) -> None:
+    rows = Rows("d", ("00" * 8,), 1)
+    count_look(tmp_path / "o.parquet", replace(look(rows), asked={}))
+    path = looks_file(tmp_path / "o.parquet")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"asked": asked}) + "\n")
+    assert count_look(tmp_path / "o.parquet", look(rows, "another")).first.startswith(said)
 
 
 def test_the_rows_are_the_same_in_any_order_format_and_by_a_link(home: Path) -> None:
