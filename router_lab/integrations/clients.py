@@ -20,8 +20,9 @@ from typing import Any, TypeVar, cast
 
 from router_lab.integrations.answers import Answer, field, read
 from router_lab.integrations.hosts import Host
+from router_lab.integrations.names import routes
 from router_lab.integrations.requesting import Frame, request_of, shortened
-from router_lab.integrations.routing import Routing, arun, asked_of, routes, run
+from router_lab.integrations.routing import Routing, arun, asked_of, run
 from router_lab.integrations.turns import Told, Turn
 from router_lab.integrations.watching import watch
 from router_lab.runtime.clients import METHODS

@@ -27,8 +27,9 @@ from router_lab.integrations.answers import Answer, read
 from router_lab.integrations.clients import Job, replace
 from router_lab.integrations.gateway import API_OF, Gateway, settings_of
 from router_lab.integrations.hosts import Host
+from router_lab.integrations.names import routes
 from router_lab.integrations.requesting import Frame
-from router_lab.integrations.routing import Routing, arun, routes
+from router_lab.integrations.routing import Routing, arun
 from router_lab.integrations.turns import Turn
 from router_lab.runtime.budget import BudgetExceeded
 from router_lab.runtime.errors import PolicyError

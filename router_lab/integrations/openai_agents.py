@@ -24,8 +24,9 @@ from router_lab.integrations.answers import Answer, read
 from router_lab.integrations.clients import SESSION, SUITE, told
 from router_lab.integrations.framing import Framed, at_most, bare, counted, framed
 from router_lab.integrations.hosts import Host
+from router_lab.integrations.names import routes
 from router_lab.integrations.requesting import Frame, conversation, longest
-from router_lab.integrations.routing import Asked, Routing, arun, routes
+from router_lab.integrations.routing import Asked, Routing, arun
 from router_lab.integrations.turns import Turn
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.store import PolicyStore

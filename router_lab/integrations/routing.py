@@ -27,6 +27,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from router_lab.integrations.answers import Answer
 from router_lab.integrations.hosts import Host, Servable, profile_of
+from router_lab.integrations.names import ToldOnce, unknown_suite
 from router_lab.integrations.requesting import SYSTEM, conversation, opening, size_of
 from router_lab.integrations.sessions import Allowance, Served, Sessions
 from router_lab.integrations.turns import Request, Turn
@@ -35,13 +36,12 @@ from router_lab.runtime.budget import BudgetExceeded
 from router_lab.runtime.constraints import CHARACTERS_PER_TOKEN
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.decisions import DecisionLog
+from router_lab.runtime.errors import shown
 from router_lab.runtime.features import cap_text
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.reasons import BARE
 from router_lab.runtime.store import PolicyStore
 
-PREFIX = "router_lab"
-"""Models of this name, and of `router_lab/SUITE`, are routed."""
 _LOOKS = 3
 Raw = TypeVar("Raw")
 Plan: TypeAlias = Generator[Turn, tuple[Raw, Answer | None], tuple[Raw, Turn]]
@@ -62,11 +62,6 @@ class Asked(NamedTuple):
     continues: str | None = None
     around: object = None
     stream: bool = False
-
-
-def routes(model: object) -> bool:
-    """Whether a request for this model is to be routed; all others are none of ours."""
-    return isinstance(model, str) and (model == PREFIX or model.startswith(f"{PREFIX}/"))
 
 
 def asked_of(
@@ -130,7 +125,7 @@ class Routing:
             most_sessions, cache_s, Allowance(session_turns, session_tokens, session_usd)
         )
         self._suite, self._point, self._clock = suite, point, clock
-        self._servable = Servable(allowed)
+        self._servable, self._typos = Servable(allowed), ToldOnce()
 
     @property
     def serving(self) -> Policy:
@@ -162,11 +157,23 @@ class Routing:
             # What was asked last says nothing of how long the whole conversation is.
             question["context_tokens"] = max(size // CHARACTERS_PER_TOKEN, known.context if known else 0)
         decision, said, question = self._decided(asked, host, suite, question)
+        said = "; ".join(filter(None, (said, self._unknown(decision))))
         request = Request(
             host, suite, asked.session, thread.remember, self.sessions.budget(asked.session), asked.stream,
             size=size, said=said, asked=question,
         )  # fmt: skip
         return Turn(self, request, decision)
+
+    def _unknown(self, decision: Decision) -> str:
+        """What the caller is told of a suite that the policy does not know; a warning is given
+        once."""
+        name, spec = decision.unknown_suite, self.serving.spec
+        if name is None or not spec.suites or decision.code in BARE:
+            return ""
+        hint = unknown_suite(name, spec.suites)
+        text = f"suite {shown(name)} is not in policy {spec.name!r}, so rates of all suites decide"
+        self._typos.once(name, f"{text}: {hint}")
+        return hint
 
     def _thread(self, asked: Asked, suite: str | None) -> Thread:
         if asked.session is not None:

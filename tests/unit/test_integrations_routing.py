@@ -13,7 +13,8 @@ import pytest
 
 from router_lab.integrations.answers import Answer
 from router_lab.integrations.hosts import Host
-from router_lab.integrations.routing import Asked, Routing, arun, routes, run
+from router_lab.integrations.names import ToldOnce, routes
+from router_lab.integrations.routing import Asked, Routing, arun, run
 from router_lab.integrations.sessions import Used
 from router_lab.integrations.turns import STREAMED, Told, Turn, failure_of
 from router_lab.publish import publish
@@ -377,3 +378,47 @@ def test_two_hundred_at_once_share_sessions_and_spend_each_its_own() -> None:
     for number in range(20):
         with pytest.raises(BudgetExceeded):
             asked(routing, EASY, session=f"s{number}").reserve()
+
+
+@pytest.mark.parametrize(("model", "meant"), [
+    ("router-lab/triage", "router_lab/triage"), ("Router_Lab", "router_lab"), ("routerlab/x/y", "router_lab/x/y"),
+    (" router lab /q", "router_lab/q"),
+])  # fmt: skip
+def test_a_name_that_is_ours_but_for_its_spelling_is_told_once(model: str, meant: str) -> None:
+    with pytest.warns(RouterLabWarning, match="is not routed and goes on as it is") as told:
+        assert not routes(model) and not routes(model)
+    assert len(told) == 1 and f"write '{meant}" in str(told[0].message)
+
+
+@pytest.mark.parametrize(
+    "model", ["gpt-5", "router_lab2/x", "router", "lab/router_lab", "", None, 7, "router_labs"]
+)
+def test_other_names_are_none_of_ours_and_nothing_is_said(model: object) -> None:
+    assert not routes(model)  # a warning is an error here
+
+
+def test_a_suite_that_is_misspelt_is_told_once_with_the_nearest() -> None:
+    """In the log once for a name, in what the caller is told each time; of none alike it says which there are."""
+    routing = Routing(choosing("openai_chat"))
+    suites = routing.serving.spec.suites
+    near, far = suites[0][:-1], "poems of old"
+    with pytest.warns(
+        RouterLabWarning, match=f"suite '{near}' is not in policy 'support', .* meant '{suites[0]}'"
+    ):
+        turn = asked(routing, EASY, suite=near)
+    assert turn.told.reason.startswith(f"suite '{near}' is not in this policy: ")
+    assert turn.told.reason.endswith(f"; meant '{suites[0]}'?")
+    assert asked(routing, EASY, suite=near).told.reason == turn.told.reason  # and no second warning
+    with pytest.warns(RouterLabWarning, match="it knows '"):
+        assert (
+            f"it knows '{suites[0]}'" in asked(routing, EASY, suite=far).told.headers()["x-router-lab-reason"]
+        )
+    assert "; " not in asked(routing, EASY, suite=suites[0]).told.reason.partition("the reference")[2]
+
+
+def test_no_storm_of_names_fills_a_log() -> None:
+    told = ToldOnce(most=2)
+    with pytest.warns(RouterLabWarning) as warned:
+        for name in ("a", "b", "a", "c", "d"):
+            told.once(name, name)
+    assert [str(one.message) for one in warned] == ["a", "b"]
