@@ -73,7 +73,8 @@ def beaten(shown: ChainsLost) -> str:
     more, lost = shown.over.value or 0.0, points(shown.quality_difference.value)
     return (
         f"{told}: the best, picked afterwards, would have saved {percent(shown.savings.value)} at {lost} points, "
-        f"{percent(abs(more))} {'more' if more >= 0 else 'less'} than what is deployed"
+        f"{percent(abs(more))} {'more' if more >= 0 else 'less'} than what is deployed; told by the very rows that picked "
+        "it, so partly luck, and without a bound on what it may lose"
     )
 
 

@@ -3,7 +3,6 @@ certificate."""
 
 from __future__ import annotations
 
-import datetime as dt
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -27,7 +26,8 @@ from router_lab.fit.fitters import FITTERS
 from router_lab.fit.folds import deal_of, group_folds
 from router_lab.fit.model import Predicted, crossfit, in_places
 from router_lab.fit.problem import Problem, diagnose, prepare
-from router_lab.fit.rivals import Rivals, lost_suites, rivals
+from router_lab.fit.retiring import warn_of_retirement
+from router_lab.fit.rivals import Rivals, lost_suites, rivals, without_gain
 from router_lab.fit.shown import chains_lost, chains_shown
 from router_lab.fit.spec import fallbacks_of, spec_of
 from router_lab.fit.table import Cell, routing_table, table_actions, without_suites
@@ -58,32 +58,8 @@ def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0, *, diagnos
             f"recipe {recipe.name!r}: fitter {recipe.fitter!r} is not one of {', '.join(sorted(FITTERS))}"
         )
     problem = prepare(recipe, outcomes)
-    _warn_of_retirement(problem)
+    warn_of_retirement(problem)
     return fit_problem(problem, deal_of(problem.develop), seed if diagnostics else None)
-
-
-def _warn_of_retirement(problem: Problem) -> None:
-    """Say who has retired, or does while the policy still serves: nothing is shown of it without
-    them."""
-    recipe, today = problem.recipe, dt.datetime.now(dt.UTC).date()
-    until, reference = recipe.expires, problem.develop.candidates[problem.reference]
-    end = "which never expires" if until is None else f"which expires on {until}"
-    for candidate, day in sorted(recipe.retirements.items(), key=lambda one: (one[1], one[0])):
-        if candidate not in problem.develop.candidates:
-            continue
-        if day <= today:
-            mend = "take another `reference`" if candidate == reference else "leave it out (`candidates`)"
-            what = (
-                f"{candidate} retired on {day} and is asked no more, but counts in all that is shown: {mend}"
-            )
-        elif until is None or day < until:
-            what = (
-                f"{candidate} retires on {day}, before the policy does, {end}: nothing is shown of the policy "
-                f"without it; set `expires: {day}` or earlier, and fit again by then"
-            )
-        else:
-            continue
-        warnings.warn(RouterLabWarning(f"recipe {recipe.name!r}: {what}"), stacklevel=3)
 
 
 def fit_problem(problem: Problem, deal: int, seed: int | None = None) -> Policy:
@@ -91,11 +67,17 @@ def fit_problem(problem: Problem, deal: int, seed: int | None = None) -> Policy:
     moves. seed: of the diagnostics, None = without."""
     recipe = problem.recipe
     plain = learn(problem, deal)
-    fitted, more, without = plain, None, None
+    without, lost = None, chains_lost(plain)
     if plain.chained and recipe.escalate:
-        without = learn(replace(problem, trials=None), deal).choices["default"].paired()
-        more = plain.choices["default"].paired().over(without)
-    elif recipe.escalate and plain.evidence.phases is None:
+        other = learn(replace(problem, trials=None), deal)
+        simple = without_gain(plain.choices, other.choices)
+        if simple is None:
+            without = other.choices["default"].paired()
+        else:
+            lost = chains_lost(plain, simple["default"].paired())
+            plain = replace(other, choices=simple)
+    fitted, more = plain, None if without is None else plain.choices["default"].paired().over(without)
+    if without is None and recipe.escalate and plain.evidence.phases is None:
         fitted, more = _escalated(plain, deal)
     spec = spec_of(fitted, seed)
     if fitted is not plain:
@@ -117,7 +99,7 @@ def fit_problem(problem: Problem, deal: int, seed: int | None = None) -> Policy:
         certificate,
         escalation_gain=None if more is None else Figure.of(more),
         chains=chains_shown(fitted, without),
-        chains_lost=chains_lost(plain),
+        chains_lost=lost,
         unknown_suites=fitted.unknown_suites,
         requests_not_reproducible=lacking or None,
         diagnostics=None if seed is None else diagnose(problem, lambda p: _figures(learn(p, deal)), seed),

@@ -12,7 +12,7 @@ needs no more, and the other is tested at the full level (Holm 1979).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -77,6 +77,32 @@ def rivals(
         found, beside = found.tested(sure), mix.tested(sure)
     found, beside, mix = kept(found), kept(beside), kept(mix)
     return Rivals(found, beside) if ahead(found, beside) > LEAST_AHEAD else Rivals(mix, mix)
+
+
+def without_gain(chained: Mapping[str, Choice], plain: Mapping[str, Choice]) -> dict[str, Choice] | None:
+    """By point, what was chosen without chains, where no point gains anything by them on left-out
+    rows; None where one does.
+
+    That, too, takes the better of two tests on the same rows, so the plain ones are tested again
+    where it needs a higher confidence that with the promised one neither errs; None where none
+    would do.
+    """
+    found = {}
+    for name, mine in chained.items():
+        other, goal = plain[name], mine.goal
+        if ahead(mine, other) > 0:
+            return None
+        promised = goal.confidence if goal.promised is None else goal.promised
+        alike = 0.0 if goal.strict else correlation(mine, other)
+        if goal.confidence <= promised and alike < ALIKE:
+            return None
+        needed = confidence_of_second(promised, max(promised, goal.confidence), alike)
+        if needed > other.goal.confidence:
+            other = kept(other.tested(needed))
+        if ahead(mine, other) > 0:
+            return None
+        found[name] = other
+    return found
 
 
 def kept(choice: Choice) -> Choice:

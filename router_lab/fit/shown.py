@@ -12,10 +12,11 @@ from router_lab.metrics.paired import Floats, Paired
 from router_lab.runtime.model import Candidate
 
 
-def chains_lost(fitted: Fitted) -> ChainsLost | None:
-    """None where no chain was looked at, or one is deployed at the default point."""
+def chains_lost(fitted: Fitted, deployed: Paired | None = None) -> ChainsLost | None:
+    """None where no chain was looked at, or one is deployed at the default point. deployed: what is
+    in its place, where chains were chosen and gained nothing."""
     made, choice = fitted.cascades, fitted.choices["default"]
-    if made is None or fitted.tables is None or fitted.chained:
+    if made is None or fitted.tables is None or (fitted.chained and deployed is None):
         return None
     evidence, goal = choice.evidence, fitted.goals["default"]
     assert evidence.suite is not None
@@ -33,7 +34,7 @@ def chains_lost(fitted: Fitted) -> ChainsLost | None:
         return ChainsLost(considered=considered)
     return ChainsLost(
         considered=considered, savings=Figure.of(best.saving()), quality_difference=Figure.of(best.gain()),
-        over=Figure.of(best.over(choice.paired())),
+        over=Figure.of(best.over(choice.paired() if deployed is None else deployed)),
     )  # fmt: skip
 
 

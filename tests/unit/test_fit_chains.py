@@ -311,3 +311,16 @@ def test_a_cap_stops_runs_that_fail_anyway_and_is_certified() -> None:
 def test_without_caps_no_run_is_stopped() -> None:
     policy = fit_policy(recipe(), agents())
     assert policy.spec.chains == () and Certificate.of(policy).chains is None
+
+
+@pytest.mark.parametrize("told", [0.0, 0.3, 0.6])
+def test_no_chain_is_deployed_that_gains_nothing(told: float) -> None:
+    """From a signal that tells nothing on: what is deployed asks on only where that saves, on rows that it was not
+    chosen by; else nothing asks on, and the best chain is named beside it."""
+    policy = fit_policy(recipe(), world(told, 300))
+    shown = Certificate.of(policy)
+    gain = shown.escalation_gain
+    assert (shown.chains is None) == (gain is None) == (shown.chains_lost is not None)
+    assert gain is None or (gain.value or 0) > 0
+    if shown.chains is None:
+        assert not any(isinstance(piece, Cascade) for piece in policy.spec.points["default"])

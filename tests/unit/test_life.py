@@ -19,10 +19,11 @@ from router_lab.cli.route import explained
 from router_lab.cli.show import life_json
 from router_lab.config import Recipe, parse
 from router_lab.fit import fit_policy
-from router_lab.fit.build import _warn_of_retirement, learn
+from router_lab.fit.build import learn
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.model import in_places
 from router_lab.fit.problem import prepare
+from router_lab.fit.retiring import warn_of_retirement
 from router_lab.fit.walk import walk
 from router_lab.gates.arms import arm, moves
 from router_lab.metrics import deploy
@@ -370,7 +371,7 @@ def test_who_has_retired_is_not_told_to_expire(
     world: pd.DataFrame, more: dict[str, Any], message: str
 ) -> None:
     with pytest.warns(RouterLabWarning, match=message):
-        _warn_of_retirement(prepare(recipe(**WIDE | more), world))
+        warn_of_retirement(prepare(recipe(**WIDE | more), world))
 
 
 def test_a_suite_that_others_make_up_for_is_named_with_its_loss() -> None:

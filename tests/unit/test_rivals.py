@@ -19,7 +19,16 @@ from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.folds import group_folds
 from router_lab.fit.model import READS
 from router_lab.fit.problem import prepare
-from router_lab.fit.rivals import FIRST, LEAST_AHEAD, ahead, correlation, kept, lost_suites, rivals
+from router_lab.fit.rivals import (
+    FIRST,
+    LEAST_AHEAD,
+    ahead,
+    correlation,
+    kept,
+    lost_suites,
+    rivals,
+    without_gain,
+)  # fmt: skip
 from router_lab.fit.table import Cell, table_actions, without_suites
 from router_lab.metrics import advice, clustered_mean, who_mixes
 from router_lab.metrics.paired import Ints, Recorded
@@ -379,3 +388,48 @@ def test_a_mix_of_two_candidates_is_told_and_replayed_whole() -> None:
     assert found.estimate("savings_over_mix").value == pytest.approx(0.47)
     assert found.random_mix["savings"] == pytest.approx(0.43)
     assert found.to_json()["random_mix"]["others"] == mix["others"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.integers(3, 5), st.sampled_from([0.02, 0.05, 0.1]), st.booleans())
+def test_the_simpler_is_deployed_only_where_nothing_is_lost_and_the_promise_is_kept(
+    seed: int, candidates: int, margin: float, strict: bool
+) -> None:
+    """Of a world's four readers all are `chained`, the first two `plain`."""
+    seen, options, actions = world(np.random.default_rng(seed), 150, candidates)
+    goal = Goal("margin", margin, 0.9, strict=strict)
+    both = [rivals(options[:k], actions[:k], *constants(seen, goal), seen, goal).deployed for k in (4, 2)]
+    chained, plain = ({"default": one} for one in both)
+    found = without_gain(chained, plain)
+    lead = ahead(*both)
+    if found is None:
+        assert lead > 0 or strict or both[0].goal.confidence < 0.95
+        return
+    kept_ = found["default"]
+    assert lead <= 0 and ahead(both[0], kept_) <= 0
+    assert kept_.goal.confidence >= both[1].goal.confidence
+    alike = 0.0 if strict else correlation(*both)
+    if alike <= 0:
+        errs = 2 - both[0].goal.confidence - kept_.goal.confidence
+    else:
+        z = [float(normal_quantile(one.goal.confidence)) for one in (both[0], kept_)]
+        corr = min(alike, 0.999999)
+        errs = 1 - multivariate_normal([0, 0], [[1, corr], [corr, 1]]).cdf(z)
+    assert errs <= 0.1 + 1e-3
+
+
+def test_a_lead_at_any_point_keeps_the_chains() -> None:
+    """400 rows, all right. One candidate costs .5, the other .6, the reference 1: the better is .1 ahead."""
+    seen = evidence(np.ones((400, 3)), [0.5, 0.6, 1.0], 2)
+    goal = Goal("margin", 0.05, 0.9)
+    options, actions = constants(seen, goal)
+    careful = replace(goal, confidence=0.92, promised=0.9)
+    better, worse = (choose(options[j : j + 1], actions[j : j + 1], seen, careful) for j in (0, 1))
+    assert ahead(better, worse) == pytest.approx(0.1)
+    assert without_gain({"a": better}, {"a": worse}) is None
+    found = without_gain({"a": worse}, {"a": better})
+    assert found is not None and found["a"].options == better.options
+    assert found["a"].goal.confidence == pytest.approx(0.98)  # of the .1 the first test has left .02
+    assert without_gain({"a": worse}, {"a": worse}) == {"a": worse}  # one test
+    assert without_gain({"a": better, "b": worse}, {"a": better, "b": better}) is not None
+    assert without_gain({"a": worse, "b": better}, {"a": better, "b": worse}) is None
