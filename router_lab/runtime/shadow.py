@@ -22,8 +22,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from router_lab.runtime.errors import InputError, RouterLabWarning
+from router_lab.runtime.features import Featuriser, cap_text
 from router_lab.runtime.files import append_line
 from router_lab.runtime.messages import prompt_text
+from router_lab.runtime.reasons import BARE
 from router_lab.runtime.rule import draw
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 WINDOWS = {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d"}
 """What a cap is for: how a window of it is called, in UTC."""
+CAP = Featuriser().cap
+"""Characters of a text that a key is drawn by, the same whatever policy serves."""
 
 
 class Beside(NamedTuple):
@@ -84,9 +88,10 @@ class Shadow:
         of: the id of the champion's decision in the log. key: what the two were decided by, else
         the prompt. prompt, suite: as for `DecisionLog.write`. Where both policies chose one
         candidate, the row is logged and nothing is asked: the outcome is the champion's. The cap
-        passes such a request over as any other: else the pairs left would be those that agree.
+        passes such a request over as any other, and a cheap candidate's as a dear one's: else the
+        pairs left would be those that agree, or those of the cheap.
         """
-        drawn = _drawn(key)
+        drawn = shadow_draw(key)
         if drawn is None:
             self.passed["key"] += 1
         if drawn is None or drawn >= self.share:
@@ -96,7 +101,7 @@ class Shadow:
         if held is None:
             self.passed["unpriced"] += 1
             return None
-        if not self._set_aside(window, held):
+        if not self._set_aside(window, held, max(held, _dearest_usd(challenger))):
             return None
         if same:
             self._give_back(window, held)
@@ -104,10 +109,12 @@ class Shadow:
         number = self._log.write(challenger, prompt=prompt, suite=suite, beside=beside)
         return None if same else Asked(self, number, challenger, window, held)
 
-    def _set_aside(self, window: str, usd: float) -> bool:
-        """Whether `usd` fit into the window's cap; they are then written down."""
+    def _set_aside(self, window: str, usd: float, dearest: float) -> bool:
+        """Whether `usd` fit into the window's cap; they are then written down. Near the cap what
+        counts is whether the dearest call would: else the last pairs would all be of cheap
+        candidates."""
         try:
-            fits = self._spent.add(window, usd, self.max_usd)
+            fits = self._spent.add(window, usd, self.max_usd - (dearest - usd))
         except OSError:
             self.passed["state"] += 1
             return False
@@ -219,19 +226,31 @@ def _usd_of(line: bytes) -> float:
 
 
 def _most_usd(decision: Decision) -> float | None:
-    """What a call is to cost at most: the limit that was recorded, else what is predicted; None
-    where neither is known."""
-    known = (usd for usd in (decision.limits.usd, decision.cost_usd) if usd is not None)
-    return next((float(usd) for usd in known if math.isfinite(usd) and usd > 0), None)
+    """What a call is to cost at most: the limit that was recorded, else what is predicted, which
+    may be nothing; None where neither is known."""
+    known = () if decision.code in BARE else (decision.limits.usd, decision.cost_usd)
+    return next((float(usd) for usd in known if usd is not None and math.isfinite(usd)), None)
 
 
-def _drawn(key: object) -> float | None:
-    """In [0, 1), by `key`: a draw of its own, which nothing that decides looks at; of messages by
-    the text that `decide` reads. None for what can be no key."""
+def _dearest_usd(decision: Decision) -> float:
+    """The most of `_most_usd` that this policy could have had to set aside, whomever it chose and
+    whatever was asked; of candidates without limits, what is predicted of them here."""
+    limits = [one.usd for row in decision._spec.limits for one in row if one.usd is not None]
+    predicted = [float(usd) for usd in decision._cost if math.isfinite(usd)]
+    return max((*limits, *([] if limits else predicted)), default=0.0)
+
+
+def shadow_draw(key: object) -> float | None:
+    """In [0, 1), by `key`: the one draw of every shadow, which nothing that decides looks at; of
+    messages by the text that `decide` reads, of a long text by its capped part. None for what can
+    be no key."""
     try:
         text = key if isinstance(key, str | bytes) else prompt_text(key)
     except ValueError:
         return None
     if text is None:
         return None
+    whole = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    if len(whole) > CAP:
+        text = cap_text(whole, CAP)
     return draw(b"shadow:" + (text if isinstance(text, bytes) else text.encode("utf-8", "replace")))

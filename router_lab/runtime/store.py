@@ -33,6 +33,7 @@ from router_lab.runtime.reading import read_bytes
 from router_lab.runtime.release import RELEASE, Release, is_revision
 from router_lab.runtime.rule import draw
 from router_lab.runtime.serve import Requires, Serving
+from router_lab.runtime.shadow import Shadow, shadow_draw
 from router_lab.runtime.status import Status, StatusReporter
 
 Source = str | os.PathLike[str] | Callable[[], str | os.PathLike[str]]
@@ -42,13 +43,20 @@ _ALL: weakref.WeakSet[PolicyStore] = weakref.WeakSet()
 
 class Challenger(NamedTuple):
     """Another policy beside the champion, for a share of the keys: it decides for them (`canary`),
-    or is only asked, and `on_shadow(champion's decision, challenger's decision)` told (`shadow`).
-    The same key always falls the same."""
+    or is only asked, and `on_shadow(champion's decision, challenger's decision)` told (`shadow`: a
+    share, or the `Shadow` that asks within a budget, whose share it then is). The same key always
+    falls the same, here and in `Shadow.ask`: there is one draw of shadows."""
 
     store: PolicyStore
     canary: float = 0.0
-    shadow: float = 0.0
+    shadow: float | Shadow = 0.0
     on_shadow: Callable[[Decision, Decision], None] | None = None
+
+    def tells(self, key: str | bytes) -> bool:
+        """Whether the shadow is told of a request."""
+        share = self.shadow.share if isinstance(self.shadow, Shadow) else self.shadow
+        drawn = None if self.on_shadow is None else shadow_draw(key)
+        return drawn is not None and drawn < share
 
 
 class PolicyStore:
@@ -150,10 +158,10 @@ class PolicyStore:
         key = shared_key(question, Featuriser().cap)  # the same whatever policy, or none, serves
         rival = other.store.policy
         ready = self._serving.fits(rival)
-        if ready and _share("canary", key) < other.canary:
+        if ready and _canary(key) < other.canary:
             return self._serving.decide(rival, question)
         decision = self._serving.decide(policy, question)
-        if ready and other.on_shadow is not None and _share("shadow", key) < other.shadow:
+        if ready and other.on_shadow is not None and other.tells(key):
             with contextlib.suppress(Exception):  # a shadow may cost time, never an answer
                 other.on_shadow(decision, self._serving.decide(rival, question))
         return decision
@@ -337,10 +345,9 @@ class PolicyStore:
         self._reporter.tell(since=self._clock(), origin=origin)
 
 
-def _share(purpose: str, key: str | bytes) -> float:
+def _canary(key: str | bytes) -> float:
     """In [0, 1), by `key`; a purpose of its own keeps canary, shadow and `mix` independent."""
-    data = key if isinstance(key, bytes) else key.encode("utf-8", "replace")
-    return draw(purpose.encode() + b":" + data)
+    return draw(b"canary:" + (key if isinstance(key, bytes) else key.encode("utf-8", "replace")))
 
 
 def _fingerprint(path: Path) -> object:

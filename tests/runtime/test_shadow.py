@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.decisions import DecisionLog, masked_id, outcome_rows, read_decisions
 from router_lab.runtime.errors import InputError, RouterLabWarning
+from router_lab.runtime.features import cap_text
+from router_lab.runtime.model import Limits
 from router_lab.runtime.points import Follow
 from router_lab.runtime.policy import Policy
-from router_lab.runtime.shadow import Asked, Shadow
+from router_lab.runtime.shadow import CAP, Asked, Shadow, shadow_draw
+from router_lab.runtime.store import Challenger, PolicyStore
 
 TEXT = "the quick brown fox"
 
@@ -36,6 +42,15 @@ def most(make_spec: Any) -> float:
     """What one call sets aside."""
     decision = two(make_spec)[1]
     return decision.limits.usd or decision.cost_usd
+
+
+DEAREST = 0.05
+"""Of the limits in dollars of `make_spec`: there must be room for so much, whoever is chosen."""
+
+
+def room(make_spec: Any, calls: float) -> float:
+    """A cap with room for so many calls of the cheap candidate."""
+    return DEAREST + (calls - 1) * most(make_spec)
 
 
 def test_pairs_are_logged_and_read_as_outcomes(make_spec: Any, tmp_path: Path) -> None:
@@ -74,7 +89,9 @@ def test_the_cap_holds_over_restarts_and_windows(make_spec: Any, tmp_path: Path)
     log = DecisionLog(tmp_path / "week.jsonl")
 
     def opened() -> Shadow:
-        return Shadow(log, share=1.0, max_usd=2.5 * one, state=tmp_path / "s", clock=lambda: now[0])
+        return Shadow(
+            log, share=1.0, max_usd=room(make_spec, 2.5), state=tmp_path / "s", clock=lambda: now[0]
+        )
 
     first = opened()
     calls = [asked_of(first, make_spec, str(i)) for i in range(3)]
@@ -156,7 +173,7 @@ def test_a_file_that_somebody_removed_spends_nothing_anew(make_spec: Any, tmp_pa
     shadow = Shadow(
         DecisionLog(tmp_path / "d.jsonl"),
         share=1.0,
-        max_usd=5.5 * one,
+        max_usd=room(make_spec, 5.5),
         state=tmp_path / "s",
         clock=lambda: 0.0,
     )
@@ -211,3 +228,70 @@ def test_a_shadows_line_is_json(make_spec: Any, tmp_path: Path) -> None:
         [],
         [(True, 0.5, "2")],
     )
+
+
+def test_near_the_cap_cheap_candidates_are_passed_over_as_dear_ones_are(
+    make_spec: Any, tmp_path: Path
+) -> None:
+    """Calls of $.01 and of $.05 in turn, under $.20: after .01 + .05 + .01 + .05 = .12 there is room for another dear
+    one (.13 + .05), which leaves .18; no cheap one is asked then, though .01 would fit."""
+    cheap, dear = two(make_spec)[1], two(make_spec)[0]
+    assert (cheap.limits.usd, dear.limits.usd) == (0.01, DEAREST)
+    shadow = Shadow(DecisionLog(tmp_path / "d.jsonl"), share=1.0, max_usd=0.20, state=tmp_path / "s")
+    asked = [
+        shadow.ask(champion, challenger, of=str(i), key=str(i)) is not None
+        for i, (champion, challenger) in enumerate([(dear, cheap), (cheap, dear)] * 5)
+    ]
+    assert asked == [True] * 6 + [False] * 4 and shadow.spent_usd == pytest.approx(0.18)
+
+
+def test_who_is_predicted_at_nothing_is_asked_and_who_is_not_known_is_not(
+    make_spec: Any, tmp_path: Path
+) -> None:
+    """A model of one's own costs nothing; of a default that nobody has measured nothing is known."""
+    spec = make_spec(points={"default": (Follow(100.0, 0.05, 1.0),)})
+    free = Policy(replace(spec, limits=tuple((Limits(100, 1, 0.0),) * 3 for _ in spec.limits))).decide(TEXT)
+    champion = two(make_spec)[0]
+    shadow = Shadow(DecisionLog(tmp_path / "d.jsonl"), share=1.0, max_usd=0.0, state=tmp_path / "s")
+    asked = shadow.ask(champion, free, of="a", key="a")
+    assert asked is not None and asked.usd == 0.0 and not shadow.passed.total()
+    bare = PolicyStore(tmp_path / "nothing", default=("spare", None)).decide(TEXT)
+    assert shadow.ask(champion, bare, of="b", key="b") is None and shadow.passed == {"unpriced": 1}
+
+
+@given(st.one_of(st.text(max_size=30), st.binary(max_size=30), st.text(min_size=2100, max_size=2200)))
+def test_a_store_and_a_shadow_draw_the_same(key: str | bytes) -> None:
+    """Also of a long prompt, of which `decide` looks at a part: the share that a row is written with is that of both."""
+    share = 0.5
+    drawn = shadow_draw(key)
+    assert drawn is not None
+    told = Challenger(None, shadow=share, on_shadow=print).tells(key)  # type: ignore[arg-type]
+    assert told == (drawn < share)
+    whole = key.decode("utf-8", "replace") if isinstance(key, bytes) else key
+    assert Challenger(None, 0, share, print).tells(cap_text(whole, CAP)) == (  # type: ignore[arg-type]
+        told if isinstance(key, str) else shadow_draw(cap_text(whole, CAP)) < share  # type: ignore[operator]
+    )
+
+
+def test_a_stores_shadow_within_a_budget_is_one_draw_of_one_share(make_spec: Any, tmp_path: Path) -> None:
+    """A share of .3 of 300 keys: all that the store tells are asked, and no other is (four standard errors: 58 to 122)."""
+    shadow = Shadow(DecisionLog(tmp_path / "d.jsonl"), share=0.3, max_usd=1e6, state=tmp_path / "s")
+    now, told = "", []
+
+    def beside(champion: Decision, challenger: Decision) -> None:
+        shadow.ask(champion, challenger, of=now, key=now)
+        told.append(now)
+
+    rival = PolicyStore(tmp_path / "no rival", default=("spare", None))
+    rival._policy = Policy(make_spec(points={"default": (Follow(100.0, 0.05, 1.0),)}))
+    store = PolicyStore(
+        tmp_path / "none",
+        default=("dear", None),
+        challenger=Challenger(rival, shadow=shadow, on_shadow=beside),
+    )
+    for number in range(300):
+        now = f"user {number}"
+        store.decide(TEXT, key=now)
+    rows = [row for row in read_decisions(shadow._log.path, shadows=True) if row.get("shadow")]
+    assert 58 <= len(told) <= 122 and [row["of"] for row in rows] == told
+    assert {row["share"] for row in rows} == {0.3}
