@@ -50,6 +50,17 @@ POOLED = 0
 row i + 1."""
 
 
+def _whole(name: str) -> str:
+    """A name as one: in quotes where it could be read as two."""
+    if "@" not in name and "+" not in name and name[:1] != '"':
+        return name
+    alone = f" {name} "
+    if " @ " not in alone and " + " not in alone and name[:1] != '"':
+        return name
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
 class Candidate(tuple[str | None, ...]):
     """A model, the effort it is asked at (None = the provider's default) and the harness around it
     (None = as the suite has it). A team's model is its name. Fields: nothing ever parses a string.
@@ -97,9 +108,11 @@ class Candidate(tuple[str | None, ...]):
 
     def __str__(self) -> str:
         """For people only, escaped for a terminal; model ids hold '@', ':' and '/', so this is
-        never read back."""
-        effort = "" if self.effort is None else f" @ {self.effort}"
-        return visible(f"{self.model}{effort}{'' if self.harness is None else f' + {self.harness}'}")
+        never read back. No two candidates look alike: a name that holds what stands between names
+        is in quotes."""
+        effort = "" if self.effort is None else f" @ {_whole(self.effort)}"
+        harness = "" if self.harness is None else f" + {_whole(self.harness)}"
+        return visible(f"{_whole(self.model)}{effort}{harness}")
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}={value!r}" for name, value in self.named().items())
