@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from router_lab.certificate import Figure, NotReproducible, Refit
+from router_lab.certificate import ChainsLost, Figure, NotReproducible, Refit
 from router_lab.config import Recipe
 from router_lab.config.recipe import Rule
 from router_lab.fit.certificate import certify, with_test
@@ -33,7 +33,7 @@ from router_lab.fit.spec import fallbacks_of, spec_of
 from router_lab.fit.table import Cell, routing_table, table_actions, without_suites
 from router_lab.fit.task import Task
 from router_lab.metrics import Estimate
-from router_lab.metrics.paired import Ints, Mask, Recorded
+from router_lab.metrics.paired import Ints, Mask, Paired, Recorded
 from router_lab.metrics.verdict import MAX_INFRA
 from router_lab.played import Asked
 from router_lab.replay import replay_known
@@ -66,16 +66,7 @@ def fit_problem(problem: Problem, deal: int, seed: int | None = None) -> Policy:
     """`fit_policy` with a deal of the folds that is given, which a bench varies to see what it
     moves. seed: of the diagnostics, None = without."""
     recipe = problem.recipe
-    plain = learn(problem, deal)
-    without, lost = None, chains_lost(plain)
-    if plain.chained and recipe.escalate:
-        other = learn(replace(problem, trials=None), deal)
-        simple = without_gain(plain.choices, other.choices)
-        if simple is None:
-            without = other.choices["default"].paired()
-        else:
-            lost = chains_lost(plain, simple["default"].paired())
-            plain = replace(other, choices=simple)
+    plain, without, lost = _chains_that_gain(problem, deal)
     fitted, more = plain, None if without is None else plain.choices["default"].paired().over(without)
     if without is None and recipe.escalate and plain.evidence.phases is None:
         fitted, more = _escalated(plain, deal)
@@ -110,6 +101,19 @@ def fit_problem(problem: Problem, deal: int, seed: int | None = None) -> Policy:
             held = replay_known(Policy(replace(spec, certificate=certificate.to_json())), problem.held)
         certificate = with_test(certificate, held, fitted.goals["default"])
     return Policy(replace(spec, certificate=certificate.to_json()))
+
+
+def _chains_that_gain(problem: Problem, deal: int) -> tuple[Fitted, Paired | None, ChainsLost | None]:
+    """The fit, without chains where they gain nothing; what the same fit gives without, where they
+    do; what the best of them would have done, where none is deployed."""
+    plain = learn(problem, deal)
+    if not (plain.chained and problem.recipe.escalate):
+        return plain, None, chains_lost(plain)
+    other = learn(replace(problem, trials=None), deal)
+    simple = without_gain(plain.choices, other.choices)
+    if simple is None:
+        return plain, other.choices["default"].paired(), None
+    return replace(other, choices=simple), None, chains_lost(plain, simple["default"].paired())
 
 
 def learn(problem: Problem, deal: int) -> Fitted:
