@@ -121,11 +121,8 @@ def _further(shown: Certificate, percent: Callable[[Figure | None], str]) -> lis
         test = shown.test
         both = [points(test.on(test.quality_difference)), percent(test.on(test.savings))]
         on = f" on {test.n} fresh rows"  # which is said where they are too few
-        on += (
-            f", wider than above for being {test.n} and not {shown.n:,}"
-            if (test.n or 0) < (shown.n or 0)
-            else ""
-        )
+        fewer = (test.n or 0) < (shown.n or 0)
+        on += f"; wider than out of fold, where there are {shown.n:,}" if fewer else ""
         lines.append(f"test split  {', '.join(dict.fromkeys(both))}{'' if len(set(both)) == 1 else on}")
     if shown.smallest_margin is not None:
         lines.append(f"margin      the least that {shown.samples} can certify: {least_told(shown, digits=2)}")

@@ -151,8 +151,7 @@ def lost_told(shown: Certificate) -> list[str]:
     paid = [text for name, row in (shown.suites or {}).items() if (text := _loses(name, row, shown.margin))]
     if paid:
         lines.append(
-            f"{', '.join(paid)}: by itself that is more than the margin, which all suites keep together; others make up "
-            "for it"
+            f"{', '.join(paid)}: by itself more than the margin, which all suites keep together; others make up for it"
         )
     return lines
 

@@ -389,7 +389,7 @@ def test_a_suite_that_others_make_up_for_is_named_with_its_loss() -> None:
         "near": row(-0.031),
     }
     assert lost_told(Certificate(margin=0.03, suites=suites)) == [
-        "far −7.1 [−9.1, −5.1] points, near −3.1 [−5.1, −1.1] points: by itself that is more than the margin, which all "
+        "far −7.1 [−9.1, −5.1] points, near −3.1 [−5.1, −1.1] points: by itself more than the margin, which all "
         "suites keep together; others make up for it"
     ]
     assert lost_told(Certificate(suites=suites)) == []  # no margin, so nothing is promised
