@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from router_lab.certificate import Certificate, ChainsLost, ChainsShown
+from router_lab.certificate import Certificate, ChainsLost, ChainsShown, ChainsTooSlow
 from router_lab.columns import aligned, named
 from router_lab.runtime.chains import AGREES, ANSWER, QUALITY, Chain
 from router_lab.runtime.decision import Decision
@@ -50,17 +50,37 @@ def answers_read(policy: Policy) -> str | None:
 
 
 def chain_rows(policy: Policy) -> list[tuple[str, str]]:
-    """Rows of a heading and a text: what chains do, what they gained, who is stopped at a cap, and
-    what to do; of a policy without, that they were looked at."""
+    """Rows of a heading and a text: what chains do, what they gained, who is stopped at a cap, what
+    to do, and which were too slow; of a policy without, that they were looked at."""
     chains, certificate = deployed(policy), Certificate.of(policy)
+    slow = [("too slow", line) for line in too_slow_told(certificate.chains_too_slow)]
     if not chains:
-        return [] if certificate.chains_lost is None else [("chains", beaten(certificate.chains_lost))]
+        lost = certificate.chains_lost
+        return [*([] if lost is None else [("chains", beaten(lost))]), *slow]
     shown = certificate.chains
     rows = [] if shown is None else [("chains", went(shown)), ("signals", signals_told(policy, shown))]
     gain = gained(certificate)
     rows += [] if gain is None else [("gained", gain)]
     rows += [("caps", caps)] if (caps := caps_told(policy)) else []
-    return [*rows, ("to do", MUST if judged(policy) else STOP)]
+    return [*rows, ("to do", MUST if judged(policy) else STOP), *slow]
+
+
+def too_slow_told(shown: ChainsTooSlow | None) -> Iterator[str]:
+    """By name, the chains that the recipe's bound on seconds left out, and where."""
+    from router_lab.report.format import seconds
+
+    if shown is None:
+        return
+    allowed = f"{seconds(shown.latency_p95_s)} allowed"
+    if not shown.left_out:
+        yield f"none of {shown.considered:,} chains: each request within the {allowed} (P95)"
+    for one in shown.left_out:
+        least, most = seconds(one.least_s), seconds(one.most_s)
+        took = least if least == most else f"{least} to {most}"
+        where = [f"left out in {_suites([named(suite) for suite in one.suites])}"] if one.suites else []
+        some = [named(suite) for suite in one.some_versions]
+        where += [f"some tradeoffs or caps of it in {_suites(some)}"] if some else []
+        yield f"{one.chain}: P95 {took}, {allowed}; {', '.join(where)}"
 
 
 def beaten(shown: ChainsLost) -> str:

@@ -28,6 +28,7 @@ from router_lab.fit.model import Predicted, crossfit, in_places
 from router_lab.fit.problem import Problem, diagnose, prepare
 from router_lab.fit.rivals import Rivals, lost_suites, rivals
 from router_lab.fit.shown import chains_lost, chains_shown
+from router_lab.fit.slow import bounded, too_slow
 from router_lab.fit.spec import fallbacks_of, spec_of
 from router_lab.fit.table import Cell, routing_table, table_actions, without_suites
 from router_lab.fit.task import Task
@@ -106,6 +107,7 @@ def fit_problem(problem: Problem, deal: int, seed: int | None = None) -> Policy:
         escalation_gain=None if more is None else Figure.of(more),
         chains=chains_shown(fitted, without),
         chains_lost=chains_lost(plain),
+        chains_too_slow=too_slow(problem, plain.cascades),
         unknown_suites=fitted.unknown_suites,
         requests_not_reproducible=lacking or None,
         diagnostics=None if seed is None else diagnose(problem, lambda p: _figures(learn(p, deal)), seed),
@@ -200,7 +202,7 @@ def _cascades(problem: Problem, predicted: Predicted, folds: Ints) -> Cascades |
     ground = Ground(
         trials=trials, asked=asked, weight=1 / draws[trials.row], eligible=_chainable(problem),
         reference=problem.reference, unit=unit, most=recipe.stages if recipe.escalate else 1,
-        judging=recipe.escalate, caps=recipe.caps, fold=folds,
+        judging=recipe.escalate, caps=recipe.caps, fold=folds, most_s=bounded(recipe),
     )  # fmt: skip
     return cascades(ground)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from router_lab.certificate import Certificate
+from router_lab.certificate import Certificate, ChainsTooSlow, TooSlow
 from router_lab.cli import cli
 from router_lab.cli.describe_chains import (
     answers_read,
@@ -20,6 +20,7 @@ from router_lab.cli.describe_chains import (
     decision_rows,
     piece_lines,
     stages_table,
+    too_slow_told,
 )
 from router_lab.cli.describe_policy import coverage, reads, who_serves
 from router_lab.cli.fit import summary
@@ -240,3 +241,19 @@ def test_mlflow_gets_what_the_certificate_says_of_chains() -> None:
         "chains_savings_without_signals": 0.25, "chains_gain": 0.1,
     }  # fmt: skip
     assert chain_metrics(policy(certificate={"verdict": "pass"})) == {}
+
+
+def test_chains_that_are_too_slow_are_named_with_where_and_how_long() -> None:
+    def told(*left_out: TooSlow) -> list[str]:
+        return list(too_slow_told(ChainsTooSlow(latency_p95_s=6.0, considered=3, left_out=left_out)))
+
+    both = (("cheap", "low"), ("strong", None))
+    assert told() == ["none of 3 chains: each request within the 6.00 s allowed (P95)"]
+    assert list(too_slow_told(None)) == []
+    assert told(
+        TooSlow(stages=both, least_s=7.25, most_s=14.0, suites=("a", "b"), some_versions=("c",)),
+        TooSlow(stages=both, least_s=9.0, most_s=9.0, suites=tuple("abcde"), some_versions=()),
+    ) == [
+        "cheap @ low → strong: P95 7.25 s to 14 s, 6.00 s allowed; left out in a, b, some tradeoffs or caps of it in c",
+        "cheap @ low → strong: P95 9.00 s, 6.00 s allowed; left out in a, b, c and 2 more",
+    ]

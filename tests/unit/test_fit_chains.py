@@ -311,3 +311,72 @@ def test_a_cap_stops_runs_that_fail_anyway_and_is_certified() -> None:
 def test_without_caps_no_run_is_stopped() -> None:
     policy = fit_policy(recipe(), agents())
     assert policy.spec.chains == () and Certificate.of(policy).chains is None
+
+
+def slow_cheap(seconds: float, n: int = 600) -> pd.DataFrame:
+    """The world where the small one takes `seconds` in s0 and 1 in s1; the large one takes 5."""
+    frame = world(2.0, n)
+    slow = (frame["suite"] == "s0") & (frame["model"] == "small")
+    return frame.assign(latency_s=frame["latency_s"].mask(slow, seconds))
+
+
+def test_a_chain_that_takes_too_long_in_a_suite_is_not_considered_there() -> None:
+    # In s0 a request that asks both takes 9 + 5, in s1 1 + 5.
+    frame = slow_cheap(9.0)
+    policy = fit_policy(recipe(latency_p95_s=6.0), frame)
+    for piece in policy.spec.points["default"]:
+        assert isinstance(piece, Cascade)
+        in_s0, in_s1 = piece.chains[1], piece.chains[2]
+        assert in_s0 is None and in_s1 is not None and len(policy.spec.chains[in_s1]) == 2
+    shown = Certificate.of(policy).chains_too_slow
+    assert shown is not None and (shown.latency_p95_s, shown.considered) == (6.0, 1)
+    [one] = shown.left_out
+    assert one.stages == (("small", None), ("large", None))
+    # Where fewer than one in twenty ask the large one, 95 % take no more than the small one's 9 s.
+    assert one.suites == ("s0",) and one.some_versions == ()
+    assert 9.0 <= one.least_s <= one.most_s == 14.0
+    loose = fit_policy(recipe(latency_p95_s=14.0), frame)
+    free = fit_policy(recipe(), frame)
+    assert loose.spec.points == free.spec.points
+    told = Certificate.of(loose).chains_too_slow
+    assert told is not None and told.left_out == () and Certificate.of(free).chains_too_slow is None
+
+
+def test_where_every_chain_is_too_slow_none_was_considered() -> None:
+    found = fit_policy(recipe(latency_p95_s=0.5), world())
+    shown = Certificate.of(found)
+    assert found.spec.chains == () and shown.chains_lost is None and shown.chains_too_slow is not None
+    assert [one.suites for one in shown.chains_too_slow.left_out] == [("s0", "s1")]
+    plain = Certificate.of(fit_policy(recipe(escalate=False), world()))
+    assert shown.savings == plain.savings
+
+
+def test_seconds_that_are_bounded_must_be_recorded() -> None:
+    frame = world()
+    lacking = frame["latency_s"].mask((frame["sample_id"] == "7") & (frame["model"] == "large"))
+    with pytest.raises(
+        InputError,
+        match=r"1 of 1,200 scored rows have no `latency_s`, the first sample '7' of suite 's1' by large",
+    ):
+        fit_policy(recipe(latency_p95_s=6.0), frame.assign(latency_s=lacking))
+    with pytest.raises(
+        InputError, match=r"latency_p95_s: 6 bounds the seconds of chains, and 1,200 of 1,200"
+    ):
+        fit_policy(recipe(latency_p95_s=6.0), frame.drop(columns="latency_s"))
+    # Nothing is bounded where nobody is asked twice.
+    for changes in ({"stages": 1}, {"escalate": False}):
+        fit_policy(recipe(latency_p95_s=6.0, **changes), frame.drop(columns="latency_s"))
+
+
+@pytest.mark.parametrize(("bound", "left"), [(5.9, [("s0", "s1")]), (6.0, [])])
+def test_a_failed_check_that_takes_too_long_sends_nobody_on(
+    bound: float, left: list[tuple[str, ...]]
+) -> None:
+    """Half of the small one's answers fail their check: these take 1 s and the large one's 5."""
+    frame = world().drop(columns=["signal_sure", "signals_usd", "answer"])
+    checked = frame["quality"].gt(0.5).where(frame["model"] == "small")
+    found = fit_policy(recipe(latency_p95_s=bound), frame.assign(check=checked))
+    shown = Certificate.of(found)
+    assert bool(shown.escalation) is not bool(left)
+    assert shown.chains_too_slow is not None
+    assert [one.suites for one in shown.chains_too_slow.left_out] == left
