@@ -312,7 +312,8 @@ def _judged(entry: Entry, models: Models) -> tuple[Chain, tuple[Gains, ...]]:
 def _only(judge: Judge, later: Sequence[int]) -> Judge:
     """The same model for some of the later stages."""
     terms = tuple(term._replace(heights=_kept(term.heights[:, later])) for term in judge.terms)
-    return Judge(tuple(judge.later[j] for j in later), judge.signals, _kept(judge.bias[:, later]), terms)
+    named = tuple(judge.later[j] for j in later)
+    return Judge(named, judge.signals, _kept(judge.bias[:, later]), terms, judge.rows)
 
 
 def _kept(values: Floats) -> Floats:

@@ -55,6 +55,7 @@ def _judge_out(judge: Judge) -> dict[str, object]:
             }
             for term in judge.terms
         ],
+        **({} if judge.rows is None else {"rows": judge.rows.tolist()}),
     }
 
 
@@ -98,7 +99,8 @@ def _stage_in(where: str, row: Any, judges: Sequence[Judge], used: set[int]) -> 
 
 
 def _judge_in(where: str, row: Any) -> Judge:
-    only_keys(row, frozenset({"later", "signals", "bias", "terms"}), where)
+    shared = isinstance(row, dict) and "rows" in row
+    only_keys(row, frozenset({"later", "signals", "bias", "terms", *(["rows"] if shared else [])}), where)
     later, terms = tuple(map(as_whole, as_list(row["later"]))), as_list(row["terms"])
     if len(terms) > MOST_TERMS:
         raise PolicyError(f"{where}: {len(terms):,} terms, not up to {MOST_TERMS}")
@@ -109,7 +111,14 @@ def _judge_in(where: str, row: Any) -> Judge:
         tuple(as_list(row["signals"])),
         bias,
         tuple(_term_in(here, term, len(later)) for here, term in named),
+        _rows_in(row["rows"]) if shared else None,
     )
+
+
+def _rows_in(rows: object) -> NDArray[np.int64]:
+    array = np.array([as_whole(row) for row in as_list(rows)], np.int64)
+    array.flags.writeable = False
+    return array
 
 
 def _term_in(where: str, row: Any, later: int) -> Term:

@@ -85,6 +85,9 @@ def _judge(where: str, judge: Judge, rows: int, count: int) -> Iterator[str]:
             yield f"{where} signal {shown(name)} is not 1 to 64 letters, digits, '_', '.' or '-'"
     if list(names) != sorted(set(names)):
         yield f"{where} signals {shown(names)} are not sorted without repeats"
+    if judge.rows is not None:
+        yield from _shared(where, judge.rows, rows)
+        rows = int(judge.rows.max(initial=0)) + 1
     yield from _array(f"{where} bias", judge.bias, (rows, len(judge.later)))
     if not isinstance(terms, tuple) or len(terms) > MOST_TERMS:
         size = f"{len(terms)} terms" if isinstance(terms, tuple) else shown(terms)
@@ -97,6 +100,19 @@ def _judge(where: str, judge: Judge, rows: int, count: int) -> Iterator[str]:
         yield from _array(
             f"{where} term {number}: heights", term.heights, (rows, len(judge.later), len(term.knots))
         )
+
+
+def _shared(where: str, rows: NDArray[np.int64], count: int) -> Iterator[str]:
+    """Of which row each suite has: they stand in the order of first use, and some is shared."""
+    if not isinstance(rows, np.ndarray) or rows.shape != (count,) or rows.dtype != np.int64:
+        found = f"{rows.dtype}{list(rows.shape)}" if isinstance(rows, np.ndarray) else shown(rows)
+        yield f"{where} rows are {found}, not int64[{count}]"
+        return
+    before = np.maximum.accumulate(np.concatenate([[-1], rows[:-1]]))
+    if (rows < 0).any() or (rows > before + 1).any():
+        yield f"{where} rows {shown(rows.tolist())} do not name rows from 0 in the order of their first use"
+    if rows.max(initial=0) + 1 == count:
+        yield f"{where} rows: each suite has its own; leave them out"
 
 
 def _source(where: str, source: object, names: tuple[str, ...], count: int) -> Iterator[str]:

@@ -22,8 +22,8 @@ class Term(NamedTuple):
     `signal:NAME`, `answer:FEATURE` (of `answers.FEATURES`), `agrees`, or `quality:COLUMN`, the
     quality that is predicted of that column for the prompt.
 
-    `knots`: at least 2 values of the source, strictly ascending. `heights` [suites + 1, later,
-    knots], read-only: what the term adds at each, in units of quality; constant beyond both ends.
+    `knots`: at least 2 values of the source, strictly ascending. `heights` [r, later, knots],
+    read-only: what the term adds at each, in units of quality; constant beyond both ends.
     """
 
     source: str
@@ -36,14 +36,16 @@ class Judge(NamedTuple):
     answer, the sum of `bias` and of the terms in their order.
 
     `later`: columns of the stages after this one, in the chain's order. `signals`: names, without
-    the prefix, of what must be known, sorted; a missing one goes on. `bias` [suites + 1, later],
-    read-only.
+    the prefix, of what must be known, sorted; a missing one goes on. `bias` [r, later], read-only.
+    `rows` [suites + 1], read-only: which of the r rows a suite has, for suites may share one; None
+    = each its own, and r is suites + 1.
     """
 
     later: tuple[int, ...]
     signals: tuple[str, ...]
     bias: NDArray[np.float64]
     terms: tuple[Term, ...]
+    rows: NDArray[np.int64] | None = None
 
 
 class Stage(NamedTuple):
