@@ -29,9 +29,11 @@ from router_lab.certificate.types import (
     TableRow,
     TestSplit,
     TooSlow,
+    TurnCaps,
     TwoPhase,
     UnknownSuites,
     Without,
+    WithoutCalls,
 )
 
 __all__ = [
@@ -58,7 +60,9 @@ __all__ = [
     "TableRow",
     "TestSplit",
     "TooSlow",
+    "TurnCaps",
     "TwoPhase",
     "UnknownSuites",
     "Without",
+    "WithoutCalls",
 ]

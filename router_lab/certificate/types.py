@@ -345,6 +345,29 @@ class ChainsTooSlow(Part):
 
 
 @dataclass(frozen=True, kw_only=True)
+class WithoutCalls(Part):
+    """A candidate ([model, effort] and the harness, if any) of whose runs some have no dollars by
+    call, and of how many."""
+
+    candidate: tuple[TextOrNull, ...]
+    runs: Count
+    of: Count
+
+    @property
+    def who(self) -> Candidate:
+        model, *rest = self.candidate
+        return Candidate(str(model), *rest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurnCaps(Part):
+    """Whose runs could be stopped after some model calls, and of whom that is not known."""
+
+    considered: tuple[tuple[TextOrNull, ...], ...]
+    left_out: tuple[WithoutCalls, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Refit(Part):
     """The figures of another fit than the one that is certified."""
 
@@ -410,6 +433,7 @@ class Certificate(Part):
     chains: ChainsShown | None = field(default=None, metadata=OMITTED)
     chains_lost: ChainsLost | None = field(default=None, metadata=OMITTED)
     chains_too_slow: ChainsTooSlow | None = field(default=None, metadata=OMITTED)
+    turn_caps: TurnCaps | None = field(default=None, metadata=OMITTED)
     unknown_suites: UnknownSuites | None = field(default=None, metadata=OMITTED)
     requests_not_reproducible: tuple[NotReproducible, ...] | None = field(default=None, metadata=OMITTED)
     two_phase: TwoPhase | None = field(default=None, metadata=OMITTED)

@@ -14,6 +14,7 @@ import pandas as pd
 
 from router_lab.certificate import Figure, NotReproducible, Refit
 from router_lab.config import Recipe
+from router_lab.fit.caps import turn_caps
 from router_lab.fit.certificate import certify, with_test
 from router_lab.fit.chains import Cascades, Ground, cascades
 from router_lab.fit.choose import Actions, Choice, Option, act, chained, constants, family
@@ -107,6 +108,7 @@ def fit_problem(problem: Problem, deal: int, seed: int | None = None) -> Policy:
         chains=chains_shown(fitted, without),
         chains_lost=chains_lost(plain),
         chains_too_slow=too_slow(problem, plain.cascades),
+        turn_caps=turn_caps(recipe, problem.frame),
         unknown_suites=fitted.unknown_suites,
         requests_not_reproducible=lacking or None,
         diagnostics=None if seed is None else diagnose(problem, lambda p: _figures(learn(p, deal)), seed),

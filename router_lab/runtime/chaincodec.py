@@ -39,7 +39,8 @@ def chains_out(chains: Sequence[Chain]) -> dict[str, object]:
 
 def _stage_out(stage: Stage, judge: int | None) -> dict[str, object]:
     cap = None if stage.cap_usd is None else float(stage.cap_usd)
-    return {"column": int(stage.column), "cap_usd": cap, "judge": judge}
+    turns = {} if stage.cap_turns is None else {"cap_turns": int(stage.cap_turns)}
+    return {"column": int(stage.column), "cap_usd": cap, "judge": judge, **turns}
 
 
 def _judge_out(judge: Judge) -> dict[str, object]:
@@ -85,7 +86,8 @@ def chains_in(chains: object, judges: object) -> tuple[Chain, ...]:
 
 
 def _stage_in(where: str, row: Any, judges: Sequence[Judge], used: set[int]) -> Stage:
-    only_keys(row, frozenset({"column", "cap_usd", "judge"}), where)
+    turned = isinstance(row, dict) and "cap_turns" in row
+    only_keys(row, frozenset({"column", "cap_usd", "judge", *(["cap_turns"] if turned else [])}), where)
     cap, judge = row["cap_usd"], row["judge"]
     if judge is not None and not 0 <= as_whole(judge) < len(judges):
         raise PolicyError(f"{where}: judge {shown(judge)} is not an index of {len(judges)} judges")
@@ -95,6 +97,7 @@ def _stage_in(where: str, row: Any, judges: Sequence[Judge], used: set[int]) -> 
         as_whole(row["column"]),
         None if judge is None else judges[judge],
         None if cap is None else as_number(cap),
+        as_whole(row["cap_turns"]) if turned else None,
     )
 
 

@@ -18,6 +18,7 @@ from router_lab.runtime.chains import (
     MOST_SIGNALS,
     MOST_STAGES,
     MOST_TERMS,
+    MOST_TURNS,
     QUALITY,
     SIGNAL,
     Chain,
@@ -70,6 +71,11 @@ def _chain(where: str, chain: Chain, count: int) -> Iterator[str]:
             yield f"{where}, stage {at}: column {shown(stage.column)} is not a column of {count} candidates"
         if stage.cap_usd is not None and not (real(stage.cap_usd) and stage.cap_usd > 0):
             yield f"{where}, stage {at}: cap_usd {shown(stage.cap_usd)} is not null, nor above 0 and up to 1e9"
+        turns = stage.cap_turns
+        whole = isinstance(turns, int) and not isinstance(turns, bool) and 1 <= turns <= MOST_TURNS
+        if turns is not None and not whole:
+            told = f"cap_turns {shown(turns)} is not null, nor a whole number from 1 to {MOST_TURNS:,}"
+            yield f"{where}, stage {at}: {told}"
     if len({stage.column for stage in chain}) != len(chain):
         yield f"{where} asks a candidate twice: columns {shown([stage.column for stage in chain])}"
     if chain[-1].judge is not None:

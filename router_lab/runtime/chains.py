@@ -13,6 +13,7 @@ MOST_CHAINS = 4096
 MOST_TERMS = 128
 MOST_KNOTS = 32
 MOST_SIGNALS = 32
+MOST_TURNS = 1_000_000
 
 SIGNAL, ANSWER, AGREES, QUALITY = "signal:", "answer:", "agrees", "quality:"
 
@@ -50,11 +51,18 @@ class Judge(NamedTuple):
 
 class Stage(NamedTuple):
     """A candidate in a chain, by its column. Without a judge nothing is judged: only a failed check
-    goes on, or a run that was stopped. `cap_usd`: dollars after which a run of it is stopped."""
+    goes on, or a run that was stopped. `cap_usd`: dollars after which a run of it is stopped;
+    `cap_turns`: model calls."""
 
     column: int
     judge: Judge | None = None
     cap_usd: float | None = None
+    cap_turns: int | None = None
+
+    @property
+    def capped(self) -> bool:
+        """Whether a run of it may be stopped."""
+        return self.cap_usd is not None or self.cap_turns is not None
 
 
 Chain = tuple[Stage, ...]

@@ -5,7 +5,7 @@ gets an artifact of its own beside them.
     python tests/golden/make.py tests/golden/v1 bounded sessions
     python tests/golden/make.py tests/golden/v2 vector
     python tests/golden/make.py tests/golden/v3 pieces steered
-    python tests/golden/make.py tests/golden/v4 chains steered-chains shared
+    python tests/golden/make.py tests/golden/v4 chains steered-chains shared turns
     python tests/golden/make.py tests/golden/v5 harnesses team
     python tests/golden/make.py tests/golden/v6 life life-chains
 """
@@ -303,6 +303,18 @@ def in_shared_rows(spec: PolicySpec) -> PolicySpec:
     return dataclasses.replace(spec, name="golden-shared", chains=chains)
 
 
+def with_turn_caps(spec: PolicySpec) -> PolicySpec:
+    """The policy of chains in which some runs are stopped after some calls, one of them at dollars, too."""
+    first, second, third, *rest = spec.chains
+    chains = (
+        (first[0]._replace(cap_turns=12), *first[1:]),
+        (second[0]._replace(cap_turns=1), *second[1:]),
+        (third[0]._replace(cap_usd=None, cap_turns=1_000_000),),
+        *rest,
+    )
+    return dataclasses.replace(spec, name="golden-turns", chains=chains)
+
+
 def in_sessions(spec: PolicySpec) -> PolicySpec:
     """The policy with what is known of sessions, of some candidates in some suites."""
     rows = tuple(
@@ -390,6 +402,7 @@ def main() -> None:
         "chains": chained(spec),
         "steered-chains": chained(steered(logarithmic(spec))),
         "shared": in_shared_rows(chained(spec)),
+        "turns": with_turn_caps(chained(spec)),
         "harnesses": in_harnesses(spec),
         "team": with_team(chained(spec)),
         "life": with_life(in_pieces(spec)),

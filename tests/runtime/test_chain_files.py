@@ -140,6 +140,10 @@ RULES: list[tuple[dict[str, Any], str]] = [
     ({"chains": ((Stage(3, None, 0.0),), *chains())}, "stage 0: cap_usd 0.0 is not null"),
     ({"chains": ((Stage(3, None, 2e9),), *chains())}, "stage 0: cap_usd 2000000000.0"),
     ({"chains": ((Stage(3, None, BAD),), *chains())}, "stage 0: cap_usd nan"),
+    *(
+        ({"chains": ((Stage(3, cap_turns=turns),), *chains())}, f"stage 0: cap_turns {told} is not null, nor a whole")
+        for turns, told in ((0, "0"), (True, "True"), (1_000_001, "1000001"), (2.0, "2.0"))
+    ),
     ({"chains": ((Stage(3), Stage(3)), *chains())}, r"asks a candidate twice: columns \[3, 3\]"),
     ({"chains": ((Stage(3, judge()),), *chains())}, "chains: 0: its last stage has a judge"),
     ({"chains": chains(later=(4, 2))}, r"stage 0: its judge is of later stages \(4, 2\)"),
@@ -210,6 +214,8 @@ FORGED: list[tuple[str, Any, str]] = [
     ("chains", [[]] * 5000, "chains: 5,000, not a list"),
     ("chains", [[{"column": 0}]], "chains: 0: unknown or missing keys: cap_usd, judge"),
     ("chains", [[{"column": 0, "cap_usd": None, "judge": 3}]], "chains: 0: judge 3 is not an index of 1 judges"),
+    ("chains", [[{"column": 0, "cap_usd": None, "judge": None, "cap_turns": None}]], "chains: 0: None is not a whole"),
+    ("chains", [[{"column": 0, "cap_usd": None, "judge": None, "turns": 1}]], "chains: 0: unknown or missing keys: turns"),
     ("chains", [[{"column": "0", "cap_usd": None, "judge": None}]], "chains: 0: '0' is not a whole number"),
     ("chains", [[{"column": 3, "cap_usd": "1", "judge": None}]], "chains: 0: '1' is not a number"),
     ("chains", [[{"column": 3, "cap_usd": None, "judge": None}]], "judges: 0 is named by no stage"),
