@@ -66,12 +66,14 @@ class Call:
 
 @dataclass(frozen=True)
 class ToolCall:
-    """One call of a tool that the harness ran."""
+    """One call of a tool that the harness ran; `turn`: how many calls of the candidate's own were
+    before it."""
 
     name: str
     attempt: int
     started: dt.datetime
     own: bool
+    turn: int = 0
 
 
 def sample_calls(
@@ -100,9 +102,8 @@ def sample_calls(
             event = scene.event
             if event["event"] == "tool":
                 if not event.get("error") and not event.get("pending"):
-                    tools.append(
-                        ToolCall(str(event["function"]), attempt, utc(event["timestamp"]), not scene.scoring)
-                    )
+                    began, before = utc(event["timestamp"]), turns.get(None, 0)
+                    tools.append(ToolCall(str(event["function"]), attempt, began, not scene.scoring, before))
                 continue
             output = event.get("output") or {}
             if event.get("error") or not (output.get("choices") or output.get("usage")):
@@ -158,9 +159,8 @@ def turn_costs(
         return None
     found = list(_priced(own, table, caching))
     for tool in (tool for tool in tools if tool.own and tool.attempt == last_attempt):
-        before = [at for at, call in enumerate(own) if call.started <= tool.started]
         if found:
-            found[before[-1] if before else 0] += table.own_tools({tool.name: 1}, tool.started)
+            found[max(tool.turn, 1) - 1] += table.own_tools({tool.name: 1}, tool.started)
     return found
 
 

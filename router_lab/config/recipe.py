@@ -150,8 +150,9 @@ class Recipe(Strict):
     """The most seconds, at the 95th percentile, that a request of a chain of several stages may
     take, in each suite; who takes longer is not considered. null bounds nothing."""
     caps: bool = False
-    """Consider dollar caps: a run that would cost more is stopped, and fails or goes on to another
-    candidate. What that loses is within the rule."""
+    """Consider caps in dollars, and in turns where the outcomes hold `turns_usd`: a run that would
+    cost more, or make more calls, is stopped, and fails or goes on to another candidate. What that
+    loses is within the rule."""
 
     @model_validator(mode="after")
     def _no_chance_beside_exploration(self) -> Self:

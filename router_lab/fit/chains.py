@@ -20,9 +20,9 @@ import numpy as np
 from router_lab.fit.accept import READING, Scope, learn_judge
 from router_lab.fit.caps import capped
 from router_lab.fit.evidence import Evidence
-from router_lab.fit.slow import LATENCY, tails
+from router_lab.fit.slow import tails
 from router_lab.metrics.paired import Floats, Ints, Mask, column_means
-from router_lab.outcomes.columns import ADDING
+from router_lab.outcomes.columns import ADDING, LATENCY
 from router_lab.outcomes.trials import Trials
 from router_lab.played import Asked, Gains, Played, judged, play
 from router_lab.runtime.chains import Chain, Judge, Stage

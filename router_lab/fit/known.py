@@ -58,7 +58,10 @@ def known_of(problem: Problem, deal: int) -> Known:
     predicted = crossfit(task, folds, fitter)
     if problem.elsewhere:
         predicted = replace(predicted, reference=problem.reference, place=problem.place)
-    return Known(problem, task, fitter, goals, cells, evidence, predicted, folds, coverage)
+    return Known(
+        problem=problem, task=task, fitter=fitter, goals=goals, cells=cells, evidence=evidence, predicted=predicted,
+        folds=folds, coverage=coverage,
+    )  # fmt: skip
 
 
 def _goals(recipe: Recipe, compared: int) -> dict[str, Goal]:

@@ -12,16 +12,15 @@ import pandas as pd
 from router_lab.certificate import ChainsTooSlow, TooSlow
 from router_lab.config import Recipe
 from router_lab.fit.limits import LEAST_RUNS
+from router_lab.metrics.curves import TAIL, column_quantiles
 from router_lab.metrics.paired import Floats, Ints, Mask
 from router_lab.outcomes import SCORED, by_row
+from router_lab.outcomes.columns import LATENCY
 from router_lab.runtime.errors import InputError
 
 if TYPE_CHECKING:
     from router_lab.fit.chains import Cascades
     from router_lab.fit.problem import Problem
-
-LATENCY = "latency_s"
-TAIL = 0.95
 
 
 def bounded(recipe: Recipe) -> float | None:
@@ -49,18 +48,11 @@ def require_seconds(recipe: Recipe, frame: pd.DataFrame) -> None:
 def tails(seconds: Floats, suite: Ints, suites: int) -> Floats:
     """[suites, columns] the 95th percentile of a request's seconds [n, columns] in each suite, as a
     gate on `latency_p95_s` has it; that of all rows where a suite has fewer than LEAST_RUNS."""
-    found = np.repeat(_tail(seconds)[None], suites, axis=0)
+    found = np.repeat(column_quantiles(seconds, TAIL)[None], suites, axis=0)
     for code, count in enumerate(np.bincount(suite, minlength=suites)):
         if count >= LEAST_RUNS:
-            found[code] = _tail(seconds[suite == code])
+            found[code] = column_quantiles(seconds[suite == code], TAIL)
     return found
-
-
-def _tail(seconds: Floats) -> Floats:
-    """[columns] the least that 95 % of the known rows are within; NaN where none is known."""
-    known = (~np.isnan(seconds)).sum(axis=0)
-    place = np.maximum(np.ceil(TAIL * (1 - 1e-12) * known).astype(np.int64) - 1, 0)
-    return np.asarray(np.take_along_axis(np.sort(seconds, axis=0), place[None], axis=0)[0], np.float64)
 
 
 def closed_to(problem: Problem, bound: float) -> Mask:

@@ -170,6 +170,7 @@ CALL_COLUMNS = tuple(c.name for c in COLUMNS if "c" in c.tables)
 SUMMARISED = tuple(c for c in COLUMNS if c.summary)
 GATED = tuple(c for c in COLUMNS if c.gated)
 ADDING = tuple(c.name for c in COLUMNS if c.adds)
+LATENCY = "latency_s"
 
 
 def candidate_columns(names: Iterable[str]) -> tuple[str, ...]:

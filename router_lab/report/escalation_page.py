@@ -12,14 +12,13 @@ from markupsafe import Markup
 from router_lab.certificate import Certificate, ChainsShown
 from router_lab.metrics import weighted_quantile
 from router_lab.metrics.paired import Floats
+from router_lab.outcomes.columns import LATENCY
 from router_lab.replay import Replay
 from router_lab.report.format import candidate_label, money, percent, points, seconds
 from router_lab.report.html import PARTS, table
 from router_lab.report.policy import FRESH, IN_SAMPLE, certificate_rows, ranged_percent
 from router_lab.runtime.points import cap_described
 from router_lab.runtime.policy import Policy
-
-LATENCY = "latency_s"
 
 
 def escalation_section(policy: Policy, replayed: Replay) -> Markup:

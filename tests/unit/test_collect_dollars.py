@@ -313,9 +313,8 @@ def test_tools_that_cost_money_are_in_a_requests_cost(tmp_path: Path) -> None:
         "provider": {"web_search": 2},
         "own": {"bash": 1, "tavily": 1},
     }
-    # The first call searched and was followed by the paid tool; the second cost 300 a million alone.
-    by_call = json.loads(outcomes.loc[0, "turns_usd"])
-    assert sum(by_call) == pytest.approx(0.0286, abs=1e-12)
+    # The first call searched twice, and the paid tool was called after it; the second cost its tokens alone.
+    assert json.loads(outcomes.loc[0, "turns_usd"]) == pytest.approx([0.0283, 0.0003], abs=1e-12)
     # Priced anew from the table, with its calls and without them.
     outcomes.to_parquet(tmp_path / "o.parquet")
     assert collect([tmp_path / "o.parquet"], prices=table)[0].loc[0, "cost_usd"] == pytest.approx(
