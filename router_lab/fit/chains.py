@@ -249,7 +249,7 @@ def _crossed(ground: Ground, columns: Sequence[int], reading: tuple[str, ...]) -
         return None
     tradeoffs = tuple(scale / ground.unit for scale in scales)
     found = {
-        name: np.empty((n, len(entries)))
+        name: np.empty((len(entries), n))  # an entry's rows side by side, for they are written so
         for name in ("quality", "cost_usd", "missing", *ground.trials.figures)
     }
     for fold, known in models.items():
@@ -260,7 +260,8 @@ def _crossed(ground: Ground, columns: Sequence[int], reading: tuple[str, ...]) -
             values = {"quality": got.quality, "cost_usd": got.cost_usd, "missing": got.lost, **got.figures}
             for name, part in values.items():
                 whole = name in ADDING
-                found[name][out, place] = there.trials.mean(part, int(out.sum()), whole=whole)
+                found[name][place, out] = there.trials.mean(part, int(out.sum()), whole=whole)
+    found = {name: np.ascontiguousarray(part.T) for name, part in found.items()}
     quality, cost, missing = (found.pop(name) for name in ("quality", "cost_usd", "missing"))
     return Cascades(
         ground=ground, entries=tuple(entries), tradeoffs=tradeoffs, quality=quality, cost_usd=cost, missing=missing,

@@ -47,7 +47,7 @@ from router_lab.metrics.curves import (
     non_decreasing_hull,
     weighted_quantile,
 )
-from router_lab.metrics.estimate import bounded_interval, effective_size
+from router_lab.metrics.estimate import bounded_interval, clustered_mean, clustered_value, effective_size
 from router_lab.metrics.paired import Recorded, column_means, heaviest
 from router_lab.metrics.steady import normal_quantile, t_below, t_quantiles
 from router_lab.metrics.twophase import KNOWN, SHARES, best_share, run_throughout, solved, suites_of
@@ -661,3 +661,15 @@ def test_quantiles_of_columns_are_those_of_equal_weights() -> None:
         each = [weighted_quantile(column, np.ones(41), share) for column in values.T]
         assert np.array_equal(found, each, equal_nan=True)
     assert column_quantiles(np.arange(20.0)[:, None], 0.95).tolist() == [18.0]
+
+
+def test_a_value_alone_is_that_of_the_mean_to_the_last_bit() -> None:
+    rng = np.random.default_rng(5)
+    for weights in (None, rng.uniform(1, 3, 57)):
+        values = np.where(rng.random(57) < 0.2, np.nan, rng.normal(size=57))
+        groups = rng.integers(0, 20, 57)
+        assert (
+            clustered_value(values, groups, weights=weights)
+            == clustered_mean(values, groups, weights=weights).value
+        )
+    assert np.isnan(clustered_value([np.nan], [0]))
