@@ -93,7 +93,7 @@ def without_calls(frame: pd.DataFrame) -> dict[Candidate, tuple[int, int]]:
     """By candidate, how many of its scored and priced runs have no calls, and of how many; those
     alone of whom some have none."""
     known = [run is not None for run in spent_by_turn(frame)]
-    priced = ~np.isnan(_numbers(frame, "cost_usd"))
+    priced = ~np.isnan(_numbers(frame, "cost_usd") + _numbers(frame, "quality"))
     every: Counter[Candidate] = Counter()
     lacking: Counter[Candidate] = Counter()
     for who, has, counts in zip(by_row(frame), known, priced, strict=True):

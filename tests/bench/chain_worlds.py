@@ -138,23 +138,24 @@ def kept(name: str, draws: int) -> str:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--draws", type=int, default=300)
+    options.add_argument("--draws", type=int, help="300 of a world, or 100 of what is kept")
     options.add_argument("--only", choices=tuple(WORLDS))
     options.add_argument("--kept", action="store_true", help="what is kept of the saving without chains")
     given = options.parse_args()
+    draws = given.draws or (100 if given.kept else 300)
     warnings.simplefilter("ignore")
     print(
-        f"margin {100 * MARGIN:.0f} points, delta {DELTA}, {ROWS} rows, {given.draws} draws; violation: more is lost"
+        f"margin {100 * MARGIN:.0f} points, delta {DELTA}, {ROWS} rows, {draws} draws; violation: more is lost"
     )
     if given.kept:
         for name in (given.only,) if given.only else UNINFORMATIVE:
-            print(kept(name, given.draws), flush=True)
+            print(kept(name, draws), flush=True)
         return
     for name in (given.only,) if given.only else WORLDS:
         results = []
-        for draw in range(given.draws):
+        for draw in range(draws):
             results.append(played(WORLDS[name], draw))
-            print(f"  {name}: {draw + 1} of {given.draws}", end="\r", file=sys.stderr, flush=True)
+            print(f"  {name}: {draw + 1} of {draws}", end="\r", file=sys.stderr, flush=True)
         loss, saving = np.array(results).T
         rate = float((loss > MARGIN).mean())
         error = 1.96 * np.sqrt(rate * (1 - rate) / len(loss))

@@ -60,6 +60,8 @@ def test_dollars_after_each_call_and_of_whom_they_are_not_known() -> None:
     assert without_calls(frame) == {Candidate("m"): (1, 3)}
     assert without_calls(frame.drop(columns=["turns", "turns_usd"])) == {Candidate("m"): (3, 3)}
     assert without_calls(validate_outcomes(table([1.0, 2.0], [3.0]))) == {}
+    kept_from = frame.assign(status=["ok", "infra", "ok"], quality=[1.0, None, 1.0])
+    assert without_calls(validate_outcomes(kept_from)) == {}
 
 
 def test_calls_that_do_not_add_up_are_refused_where_they_are_used() -> None:
