@@ -7,7 +7,7 @@ production does cannot differ.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from router_lab.metrics.paired import Floats, Ints, Mask, Recorded
 from router_lab.outcomes import OutcomeMatrix
 from router_lab.outcomes.columns import ADDING
 from router_lab.outcomes.trials import PREFIX, Trials, signals_of, trials_of
+from router_lab.outcomes.turns import TURNS, without_calls
 from router_lab.runtime.chains import AGREES, ANSWER, QUALITY, SIGNAL, Chain, Judge
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.judging import KEEP, gains_many, known_many, told_many
@@ -115,8 +116,10 @@ def play(
         seen[here, column] = True
         spent = trials.cost_usd[:, column]
         over = np.zeros(len(trials), bool)
+        if stage.cap_turns is not None:
+            over, spent = trials.stopped(column, stage.cap_turns)
         if stage.cap_usd is not None:
-            over = spent > stage.cap_usd
+            over = over | (spent > stage.cap_usd)
             spent = np.minimum(spent, stage.cap_usd)
         cost, dollars[here, column] = np.where(here, cost + spent, cost), spent[here]
         gone = np.isnan(trials.quality[:, column])
@@ -177,7 +180,7 @@ def servers(policy: Policy) -> tuple[Candidate, ...]:
 
 
 def _server(policy: Policy, chain: Chain) -> Candidate:
-    if len(chain) == 1 and chain[0].cap_usd is None:
+    if len(chain) == 1 and not chain[0].capped:
         return policy.candidates[chain[0].column]
     return Candidate(chain_described(chain, policy.candidates), None)
 
@@ -204,6 +207,20 @@ def _warn_of_signals(policy: Policy, outcomes: pd.DataFrame) -> None:
             "that it would judge by that counts as asked again"
         )
         warnings.warn(RouterLabWarning(text), stacklevel=4)
+
+
+def _require_calls(policy: Policy, outcomes: pd.DataFrame, columns: Collection[int]) -> None:
+    """InputError where the policy stops runs of a candidate after some calls, and the outcomes do
+    not say what those cost."""
+    lacking = without_calls(outcomes) if columns else {}
+    for who in (policy.candidates[column] for column in sorted(columns)):
+        if who in lacking:
+            count, every = lacking[who]
+            raise InputError(
+                f"policy {policy.spec.name!r} stops runs of {who} after some model calls, and {count:,} of its {every:,} "
+                f"runs have no `{TURNS}`: what they had cost by then is not known. Collect the outcomes from their logs, "
+                "or fit on outcomes without that column"
+            )
 
 
 def answered(served: Floats, chains: Beside | None) -> Floats:
@@ -238,8 +255,10 @@ def beside(policy: Policy, outcomes: pd.DataFrame, data: OutcomeMatrix, found: P
     if not chains:
         return None
     _warn_of_signals(policy, outcomes)
+    turned = {stage.column for chain in chains for stage in chain if stage.cap_turns is not None}
+    _require_calls(policy, outcomes, turned)
     trials, codes = (
-        trials_of(outcomes, data).read(),
+        trials_of(outcomes, data, calls=bool(turned)).read(),
         {suite: i + 1 for i, suite in enumerate(policy.spec.suites)},
     )
     row = np.array([codes.get(suite, POOLED) for suite in data.suites], np.int64)[data.suite]

@@ -9,6 +9,7 @@ from router_lab.certificate.types import (
     Certificate,
     ChainsLost,
     ChainsShown,
+    ChainsTooSlow,
     Compared,
     Diagnostics,
     Explored,
@@ -27,15 +28,19 @@ from router_lab.certificate.types import (
     SuiteRow,
     TableRow,
     TestSplit,
+    TooSlow,
+    TurnCaps,
     TwoPhase,
     UnknownSuites,
     Without,
+    WithoutCalls,
 )
 
 __all__ = [
     "Certificate",
     "ChainsLost",
     "ChainsShown",
+    "ChainsTooSlow",
     "Compared",
     "Diagnostics",
     "Explored",
@@ -54,7 +59,10 @@ __all__ = [
     "SuiteRow",
     "TableRow",
     "TestSplit",
+    "TooSlow",
+    "TurnCaps",
     "TwoPhase",
     "UnknownSuites",
     "Without",
+    "WithoutCalls",
 ]

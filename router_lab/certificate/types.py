@@ -316,6 +316,58 @@ class ChainsLost(Part):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TooSlow(Part):
+    """A chain by its stages ([model, effort] and the harness, if any) that takes longer than the
+    recipe allows: in which suites all of its versions (tradeoffs and caps) were left out, and in
+    which some; the 95th percentile of a request's seconds, of the fastest and of the slowest that
+    was."""
+
+    stages: tuple[tuple[TextOrNull, ...], ...]
+    least_s: Number
+    most_s: Number
+    suites: tuple[Text, ...]
+    some_versions: tuple[Text, ...]
+
+    @property
+    def chain(self) -> str:
+        """For people: `a → b`."""
+        return " → ".join(str(Candidate(str(model), *rest)) for model, *rest in self.stages)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChainsTooSlow(Part):
+    """The recipe's bound on the seconds of chains, how many of several stages there were, and which
+    it left out."""
+
+    latency_p95_s: Number
+    considered: Count
+    left_out: tuple[TooSlow, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithoutCalls(Part):
+    """A candidate ([model, effort] and the harness, if any) of whose runs some have no dollars by
+    call, and of how many."""
+
+    candidate: tuple[TextOrNull, ...]
+    runs: Count
+    of: Count
+
+    @property
+    def who(self) -> Candidate:
+        model, *rest = self.candidate
+        return Candidate(str(model), *rest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurnCaps(Part):
+    """Whose runs could be stopped after some model calls, and of whom that is not known."""
+
+    considered: tuple[tuple[TextOrNull, ...], ...]
+    left_out: tuple[WithoutCalls, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Refit(Part):
     """The figures of another fit than the one that is certified."""
 
@@ -380,6 +432,8 @@ class Certificate(Part):
     escalation_gain: Figure | None = field(default=None, metadata=OMITTED)
     chains: ChainsShown | None = field(default=None, metadata=OMITTED)
     chains_lost: ChainsLost | None = field(default=None, metadata=OMITTED)
+    chains_too_slow: ChainsTooSlow | None = field(default=None, metadata=OMITTED)
+    turn_caps: TurnCaps | None = field(default=None, metadata=OMITTED)
     unknown_suites: UnknownSuites | None = field(default=None, metadata=OMITTED)
     requests_not_reproducible: tuple[NotReproducible, ...] | None = field(default=None, metadata=OMITTED)
     two_phase: TwoPhase | None = field(default=None, metadata=OMITTED)

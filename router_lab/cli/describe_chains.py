@@ -3,13 +3,14 @@ and what an application must do."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
-from router_lab.certificate import Certificate, ChainsLost, ChainsShown
+from router_lab.certificate import Certificate, ChainsLost, ChainsShown, ChainsTooSlow, TurnCaps
 from router_lab.columns import aligned, named
-from router_lab.runtime.chains import AGREES, ANSWER, QUALITY, Chain
+from router_lab.runtime.chains import AGREES, ANSWER, QUALITY, Chain, Stage
 from router_lab.runtime.decision import Decision
-from router_lab.runtime.points import Cascade, chain_rule, chains_described
+from router_lab.runtime.points import Cascade, cap_described, chain_rule, chains_described
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.shares import part
 
@@ -27,7 +28,7 @@ def deployed(policy: Policy) -> tuple[Chain, ...]:
     point = policy.spec.points[policy.spec.point]
     places = {place for piece in point if isinstance(piece, Cascade) for place in piece.chains}
     chains = [policy.spec.chains[place] for place in sorted(place for place in places if place is not None)]
-    return tuple(chain for chain in chains if len(chain) > 1 or chain[0].cap_usd is not None)
+    return tuple(chain for chain in chains if len(chain) > 1 or chain[0].capped)
 
 
 def judged(policy: Policy) -> bool:
@@ -50,17 +51,38 @@ def answers_read(policy: Policy) -> str | None:
 
 
 def chain_rows(policy: Policy) -> list[tuple[str, str]]:
-    """Rows of a heading and a text: what chains do, what they gained, who is stopped at a cap, and
-    what to do; of a policy without, that they were looked at."""
+    """Rows of a heading and a text: what chains do, what they gained, who is stopped at a cap, what
+    to do, and which were too slow; of a policy without, that they were looked at."""
     chains, certificate = deployed(policy), Certificate.of(policy)
+    slow = [("too slow", line) for line in too_slow_told(certificate.chains_too_slow)]
+    slow += [("turn caps", line) for line in calls_lacking(certificate.turn_caps)]
     if not chains:
-        return [] if certificate.chains_lost is None else [("chains", beaten(certificate.chains_lost))]
+        lost = certificate.chains_lost
+        return [*([] if lost is None else [("chains", beaten(lost))]), *slow]
     shown = certificate.chains
     rows = [] if shown is None else [("chains", went(shown)), ("signals", signals_told(policy, shown))]
     gain = gained(certificate)
     rows += [] if gain is None else [("gained", gain)]
     rows += [("caps", caps)] if (caps := caps_told(policy)) else []
-    return [*rows, ("to do", MUST if judged(policy) else STOP)]
+    return [*rows, ("to do", MUST if judged(policy) else STOP), *slow]
+
+
+def too_slow_told(shown: ChainsTooSlow | None) -> Iterator[str]:
+    """By name, the chains that the recipe's bound on seconds left out, and where."""
+    from router_lab.report.format import seconds
+
+    if shown is None:
+        return
+    allowed = f"{seconds(shown.latency_p95_s)} allowed"
+    if not shown.left_out:
+        yield f"none of {shown.considered:,} chains: each request within the {allowed} (P95)"
+    for one in shown.left_out:
+        least, most = seconds(one.least_s), seconds(one.most_s)
+        took = least if least == most else f"{least} to {most}"
+        where = [f"left out in {_suites([named(suite) for suite in one.suites])}"] if one.suites else []
+        some = [named(suite) for suite in one.some_versions]
+        where += [f"some tradeoffs or caps of it in {_suites(some)}"] if some else []
+        yield f"{one.chain}: P95 {took}, {allowed}; {', '.join(where)}"
 
 
 def beaten(shown: ChainsLost) -> str:
@@ -114,16 +136,29 @@ def gained(certificate: Certificate) -> str | None:
 
 
 def caps_told(policy: Policy) -> str:
-    """`coder to $0.4 or $0.6`, by who is stopped; empty where nobody is."""
-    caps: dict[int, set[float]] = {}
-    for stage in (stage for chain in deployed(policy) for stage in chain):
-        if stage.cap_usd is not None:
-            caps.setdefault(stage.column, set()).add(stage.cap_usd)
+    """`coder to $0.4, $0.6 or 12 turns`, by who is stopped; empty where nobody is."""
+    caps: dict[int, set[Stage]] = {}
+    for stage in (stage for chain in deployed(policy) for stage in chain if stage.capped):
+        caps.setdefault(stage.column, set()).add(Stage(stage.column, None, stage.cap_usd, stage.cap_turns))
     told = (
-        f"{policy.candidates[column]} to {' or '.join(f'${cap:.4g}' for cap in sorted(found))}"
+        f"{policy.candidates[column]} to {' or '.join(map(cap_described, sorted(found, key=_by_cap)))}"
         for column, found in sorted(caps.items())
     )
     return ", ".join(told)
+
+
+def _by_cap(stage: Stage) -> tuple[float, int]:
+    """Dollars first, the least before."""
+    return math.inf if stage.cap_usd is None else stage.cap_usd, stage.cap_turns or 0
+
+
+def calls_lacking(shown: TurnCaps | None) -> Iterator[str]:
+    """By name, who was stopped by dollars alone, for what each call cost is not known."""
+    for one in () if shown is None else shown.left_out:
+        yield (
+            f"not considered of {one.who}: {one.runs:,} of its {one.of:,} runs have no `turns_usd` "
+            "(docs/chains.md#caps)"
+        )
 
 
 def stages_table(policy: Policy) -> list[str]:
@@ -166,7 +201,8 @@ def _suites(names: Sequence[str]) -> str:
 def decision_rows(decision: Decision) -> Iterator[tuple[str, str]]:
     """Of a decision in a chain: its stages, the signals that `judge` wants, and its cap."""
     stages = decision.chain
-    if not stages or (len(stages) == 1 and decision.cap_usd is None):
+    stage = Stage(0, None, decision.cap_usd, decision.cap_turns)
+    if not stages or (len(stages) == 1 and not stage.capped):
         return
     at = decision.evidence["stage"]
     yield "stage", f"{at + 1} of {' → '.join(map(str, stages))}"
@@ -175,5 +211,5 @@ def decision_rows(decision: Decision) -> Iterator[tuple[str, str]]:
             f"signals wanted: {', '.join(decision.signals)}" if decision.signals else "no signal is wanted"
         )
         yield "judged", f"{looks}; {MUST}"
-    if decision.cap_usd is not None:
-        yield "cap", f"${decision.cap_usd:.4g}: `Budget.of(decision)` stops the run there"
+    if stage.capped:
+        yield "cap", f"{cap_described(stage)}: `Budget.of(decision)` stops the run there"

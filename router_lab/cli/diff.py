@@ -142,6 +142,7 @@ def _models(policy: Policy) -> dict[str, set[tuple[bytes, ...]]]:
 def _parts(judge: Judge) -> Iterator[bytes]:
     yield repr(judge.signals).encode()
     yield judge.bias.tobytes()
+    yield b"" if judge.rows is None else judge.rows.tobytes()
     for term in judge.terms:
         yield repr((term.source, term.knots)).encode()
         yield term.heights.tobytes()

@@ -45,6 +45,7 @@ from router_lab.runtime.shares import part
 if TYPE_CHECKING:
     import pandas as pd
 
+    from router_lab.runtime.chains import Stage
     from router_lab.runtime.policy import Policy
 
 
@@ -147,9 +148,14 @@ def _by_suite(policy: Policy, piece: Piece) -> dict[str, object]:
         return {"table": [named[column].named() for column in piece.table]}
     chains = [() if index is None else policy.spec.chains[index] for index in piece.chains]
     stages = [
-        [{**named[stage.column].named(), "cap_usd": stage.cap_usd} for stage in chain] for chain in chains
+        [{**named[stage.column].named(), "cap_usd": stage.cap_usd, **_turns(stage)} for stage in chain]
+        for chain in chains
     ]
     return {"chains": [found or None for found in stages]}
+
+
+def _turns(stage: Stage) -> dict[str, object]:
+    return {} if stage.cap_turns is None else {"cap_turns": stage.cap_turns}
 
 
 def _head(policy: Policy) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -66,12 +66,14 @@ class Call:
 
 @dataclass(frozen=True)
 class ToolCall:
-    """One call of a tool that the harness ran."""
+    """One call of a tool that the harness ran; `turn`: how many calls of the candidate's own were
+    before it."""
 
     name: str
     attempt: int
     started: dt.datetime
     own: bool
+    turn: int = 0
 
 
 def sample_calls(
@@ -100,9 +102,8 @@ def sample_calls(
             event = scene.event
             if event["event"] == "tool":
                 if not event.get("error") and not event.get("pending"):
-                    tools.append(
-                        ToolCall(str(event["function"]), attempt, utc(event["timestamp"]), not scene.scoring)
-                    )
+                    began, before = utc(event["timestamp"]), turns.get(None, 0)
+                    tools.append(ToolCall(str(event["function"]), attempt, began, not scene.scoring, before))
                 continue
             output = event.get("output") or {}
             if event.get("error") or not (output.get("choices") or output.get("usage")):
@@ -141,9 +142,32 @@ def request_cost(
     own = [call for call in calls if call.own and call.attempt == last_attempt]
     if any(call.tokens is None for call in own):
         return None
+    total = 0.0
+    for usd in _priced(own, table, caching):
+        total += usd
+    used = [tool for tool in tools if tool.own and tool.attempt == last_attempt]
+    return total + sum(table.own_tools({tool.name: 1}, tool.started) for tool in used)
+
+
+def turn_costs(
+    calls: Sequence[Call], table: PriceTable, caching: str, last_attempt: int, tools: Sequence[ToolCall] = ()
+) -> list[float] | None:
+    """What `request_cost` adds up, by call: each with the tools that were called after it and
+    before the next, which a run that is stopped there has paid. None where that is None."""
+    own = [call for call in calls if call.own and call.attempt == last_attempt]
+    if any(call.tokens is None for call in own):
+        return None
+    found = list(_priced(own, table, caching))
+    for tool in (tool for tool in tools if tool.own and tool.attempt == last_attempt):
+        if found:
+            found[max(tool.turn, 1) - 1] += table.own_tools({tool.name: 1}, tool.started)
+    return found
+
+
+def _priced(own: Sequence[Call], table: PriceTable, caching: str) -> Iterator[float]:
+    """Dollars of each call of the candidate's own, with the provider's tools."""
     # What one role's model has cached is none of another's prompt.
     turns, held = Counter(call.role for call in own), dict[str | None, int]()
-    total = 0.0
     for call in own:
         assert call.tokens is not None
         rates = table.rates(call.model, call.started)
@@ -151,9 +175,7 @@ def request_cost(
         if caching == "prefix" and turns[call.role] > 1:
             tokens = as_cached(tokens, rates, held.get(call.role, 0))
             held[call.role] = cacheable(tokens, rates)
-        total += rates.cost(tokens) + table.provider_tools(call.model, call.tools, call.started)
-    used = [tool for tool in tools if tool.own and tool.attempt == last_attempt]
-    return total + sum(table.own_tools({tool.name: 1}, tool.started) for tool in used)
+        yield rates.cost(tokens) + table.provider_tools(call.model, call.tools, call.started)
 
 
 def paid(

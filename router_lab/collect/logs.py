@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from router_lab.collect.calls import Call, ToolCall, paid, request_cost, sample_calls
+from router_lab.collect.calls import Call, ToolCall, paid, request_cost, sample_calls, turn_costs
 from router_lab.collect.frames import FrameFinder
 from router_lab.collect.notes import Notes
 from router_lab.collect.quality import check_of, quality_of, scorer_of, unscored
@@ -25,6 +25,7 @@ from router_lab.collect.status import (
 from router_lab.config import Suite
 from router_lab.outcomes.schema import INVALIDATED
 from router_lab.outcomes.steps import STEPS, steps_of, steps_text
+from router_lab.outcomes.turns import TURNS, turns_text
 from router_lab.prices import PriceTable, Tokens, utc
 from router_lab.providers.evallog import RawLog, resolve
 from router_lab.providers.keys import RECORDED, TRANSPORT, label_of, marks, tier_of
@@ -302,8 +303,15 @@ def _spent(
         "tier": source.tier,
         "started_at": started.isoformat(),
         "price_date": started.date().isoformat(),
+        **_by_turn(turn_costs(calls, table, caching, last, tools)),
         **_tool_calls(own, [tool for tool in tools if tool.own and tool.attempt == last]),
     }
+
+
+def _by_turn(dollars: Sequence[float] | None) -> dict[str, str]:
+    """What each call of a run of several cost, as the column holds it; of one, `cost_usd` says
+    it."""
+    return {TURNS: turns_text(dollars)} if dollars is not None and len(dollars) > 1 else {}
 
 
 def _tool_calls(calls: list[Call], tools: list[ToolCall]) -> dict[str, Any]:

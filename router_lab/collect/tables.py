@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from router_lab.collect.calls import Call, request_cost
+from router_lab.collect.calls import Call, request_cost, turn_costs
 from router_lab.collect.names import LIKELY, as_option, look_alikes, missing_columns
 from router_lab.collect.notes import Notes
 from router_lab.collect.pricing import priced_candidates
@@ -20,6 +20,7 @@ from router_lab.outcomes import read_calls, validate_outcomes
 from router_lab.outcomes.columns import REQUIRED, candidate_columns, is_number
 from router_lab.outcomes.delimited import settle_decimals
 from router_lab.outcomes.tablefile import read_table_file, settle_others, table_kind
+from router_lab.outcomes.turns import TURNS, turns_text
 from router_lab.prices import Counted, PriceTable, midday, read_usage, today, utc
 from router_lab.prices.usage import FIELDS
 from router_lab.runtime.decisionfiles import is_rotated
@@ -180,12 +181,13 @@ def reprice(frame: pd.DataFrame, path: Path, table: PriceTable, caching: str) ->
             f"{path}: has no token columns; only rows with input_tokens and output_tokens can be re-priced"
         )
     notes = Notes()
-    costs, days = [], []
+    costs, days, turns = [], [], []
     for row in out.to_dict("records"):
         moment = _moment(row.get("started_at"), path)
         days.append((moment.date() if isinstance(moment, dt.datetime) else moment).isoformat())
         if pd.isna(row["input_tokens"]) or pd.isna(row["output_tokens"]) or row.get("turns") == 0:
             costs.append(row.get("cost_usd"))
+            turns.append(row.get(TURNS))
             continue
         own = None if calls is None else _of_last_attempt(calls.get(_key(row), []), row.get("retries"))
         if not own and Candidate.of({str(k): v for k, v in row.items()}) in teams:
@@ -198,14 +200,27 @@ def reprice(frame: pd.DataFrame, path: Path, table: PriceTable, caching: str) ->
             if own
             else _from_sums(row, table, moment, path, notes)
         )
-        costs.append(None if cost is None else cost + _tools(row, table, moment))
+        tools = 0.0 if cost is None else _tools(row, table, moment)
+        costs.append(None if cost is None else cost + tools)
+        turns.append(_by_turn(own or [], table, caching, tools))
     out["cost_usd"], out["price_date"] = costs, days
+    if TURNS in out.columns or any(isinstance(text, str) for text in turns):
+        out[TURNS] = turns
     out.attrs = {
         **frame.attrs,
         "candidates": priced_candidates(out, frame.attrs.get("candidates", ()), table),
     }
     notes.warn()
     return validate_outcomes(out, where=str(path))
+
+
+def _by_turn(own: list[Call], table: PriceTable, caching: str, tools: float) -> str | None:
+    """What each call costs, of a run of several; None where tools cost something, too: after which
+    call they were called, the table does not say."""
+    if len(own) < 2 or tools:
+        return None
+    dollars = turn_costs(own, table, caching, own[0].attempt)
+    return None if dollars is None else turns_text(dollars)
 
 
 def teams_of(frame: pd.DataFrame) -> dict[Candidate, frozenset[str]]:

@@ -146,9 +146,13 @@ class Recipe(Strict):
     """Those that exist at run time, without `signal_`; null means every one of the outcomes."""
     stages: Annotated[int, Field(ge=1, le=3)] = 3
     """The most candidates that one request may be asked of in turn."""
+    latency_p95_s: Positive | None = None
+    """The most seconds, at the 95th percentile, that a request of a chain of several stages may
+    take, in each suite; who takes longer is not considered. null bounds nothing."""
     caps: bool = False
-    """Consider dollar caps: a run that would cost more is stopped, and fails or goes on to another
-    candidate. What that loses is within the rule."""
+    """Consider caps in dollars, and in turns where the outcomes hold `turns_usd`: a run that would
+    cost more, or make more calls, is stopped, and fails or goes on to another candidate. What that
+    loses is within the rule."""
 
     @model_validator(mode="after")
     def _no_chance_beside_exploration(self) -> Self:

@@ -81,7 +81,7 @@ def learn_judge(
     gain = trials.quality[:, list(later)] - trials.quality[:, [column]]
     rows = np.flatnonzero(usable)
     ramps = np.hstack([_ramps(values[source][rows], at) for source, at in knots.items()])
-    bias, slopes = _mixed(ramps, gain[rows], scope.weight[rows], asked.row[rows], scope.suites)
+    bias, slopes, of = _mixed(ramps, gain[rows], scope.weight[rows], asked.row[rows], scope.suites)
     terms, start = [], 0
     for source, at in knots.items():
         own = slopes[:, start : start + len(at) - 1]
@@ -89,7 +89,7 @@ def learn_judge(
         heights = np.concatenate([np.zeros((len(own), 1, len(later))), np.cumsum(own, axis=1)], axis=1)
         terms.append(Term(source, tuple(at.tolist()), _frozen(np.moveaxis(heights, 2, 1))))
     signals = tuple(sorted(source.removeprefix(SIGNAL) for source in knots if source.startswith(SIGNAL)))
-    return Judge(later, signals, _frozen(bias), tuple(terms))
+    return Judge(later, signals, _frozen(bias), tuple(terms), of)
 
 
 def _knots(values: Floats) -> Floats:
@@ -102,22 +102,24 @@ def _ramps(values: Floats, knots: Floats) -> Floats:
     return np.rint(np.clip(through, 0.0, 1.0) * UNIT)
 
 
-def _mixed(ramps: Floats, gain: Floats, weight: Floats, suite: Ints, suites: int) -> tuple[Floats, Floats]:
-    """bias [suites + 1, later] and slopes [suites + 1, ramps, later]: those of all draws, and by
-    suite what its own add to them."""
+def _mixed(
+    ramps: Floats, gain: Floats, weight: Floats, suite: Ints, suites: int
+) -> tuple[Floats, Floats, Ints | None]:
+    """bias [r, later] and slopes [r, ramps, later]: those of all draws, then of each suite that has
+    LEAST_ROWS with what its own add to them; and which of them each suite has [suites + 1], None =
+    each its own."""
     bias, slopes = _ridge(ramps, gain, weight, PENALTY)
-    own_bias = np.repeat(bias[None], suites + 1, axis=0)
-    own_slopes = np.repeat(slopes[None], suites + 1, axis=0)
-    if suites < 2:
-        return own_bias, own_slopes
-    left = gain - (product(ramps, BITS, slopes) / UNIT + bias)
-    for code in np.unique(suite):
+    biases, every, of = [bias], [slopes], np.zeros(suites + 1, np.int64)
+    left = gain - (product(ramps, BITS, slopes) / UNIT + bias) if suites > 1 else gain
+    for code in np.unique(suite) if suites > 1 else ():
         here = suite == code
         if here.sum() >= LEAST_ROWS:
             more_bias, more = _ridge(ramps[here], left[here], weight[here], OWN)
-            own_bias[code] += more_bias
-            own_slopes[code] += more
-    return own_bias, own_slopes
+            of[code] = len(biases)
+            biases.append(bias + more_bias)
+            every.append(slopes + more)
+    of.flags.writeable = False
+    return np.stack(biases), np.stack(every), None if len(biases) == len(of) else of
 
 
 def _ridge(ramps: Floats, gain: Floats, weight: Floats, penalty: float) -> tuple[Floats, Floats]:

@@ -7,31 +7,31 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from router_lab.certificate import ChainsLost, Figure, NotReproducible, Refit
+from router_lab.certificate import ChainsLost, ChainsTooSlow, Figure, NotReproducible, Refit
 from router_lab.config import Recipe
-from router_lab.config.recipe import Rule
+from router_lab.fit.caps import turn_caps
 from router_lab.fit.certificate import certify, with_test
 from router_lab.fit.chains import Cascades, Ground, cascades
-from router_lab.fit.choose import CHOOSING, Actions, Option, act, chained, constants, family
-from router_lab.fit.coverage import check_unknown_suites, known_threshold
-from router_lab.fit.design import Design
-from router_lab.fit.drawn import completed
+from router_lab.fit.choose import Actions, Choice, Option, act, chained, constants, family
+from router_lab.fit.coverage import check_unknown_suites
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.fitted import Fitted
 from router_lab.fit.fitters import FITTERS
-from router_lab.fit.folds import deal_of, group_folds
-from router_lab.fit.model import Predicted, crossfit, in_places
+from router_lab.fit.folds import deal_of
+from router_lab.fit.known import Known, known_of
+from router_lab.fit.model import Predicted, in_places
 from router_lab.fit.problem import Problem, diagnose, prepare
 from router_lab.fit.retiring import warn_of_retirement
 from router_lab.fit.rivals import Rivals, lost_suites, rivals, without_gain
 from router_lab.fit.shown import chains_lost, chains_shown
+from router_lab.fit.slow import bounded, too_slow
 from router_lab.fit.spec import fallbacks_of, spec_of
-from router_lab.fit.table import Cell, routing_table, table_actions, without_suites
-from router_lab.fit.task import Task
+from router_lab.fit.table import Cell, without_suites
 from router_lab.metrics import Estimate
 from router_lab.metrics.paired import Ints, Mask, Paired, Recorded
 from router_lab.metrics.verdict import MAX_INFRA
@@ -66,7 +66,7 @@ def fit_problem(problem: Problem, deal: int, seed: int | None = None) -> Policy:
     """`fit_policy` with a deal of the folds that is given, which a bench varies to see what it
     moves. seed: of the diagnostics, None = without."""
     recipe = problem.recipe
-    plain, without, lost = _chains_that_gain(problem, deal)
+    plain, without, lost, slow = _chains_that_gain(known_of(problem, deal), deal)
     fitted, more = plain, None if without is None else plain.choices["default"].paired().over(without)
     if without is None and recipe.escalate and plain.evidence.phases is None:
         fitted, more = _escalated(plain, deal)
@@ -91,6 +91,8 @@ def fit_problem(problem: Problem, deal: int, seed: int | None = None) -> Policy:
         escalation_gain=None if more is None else Figure.of(more),
         chains=chains_shown(fitted, without),
         chains_lost=lost,
+        chains_too_slow=slow,
+        turn_caps=None if problem.trials is None else turn_caps(recipe, problem.frame),
         unknown_suites=fitted.unknown_suites,
         requests_not_reproducible=lacking or None,
         diagnostics=None if seed is None else diagnose(problem, lambda p: _figures(learn(p, deal)), seed),
@@ -103,59 +105,82 @@ def fit_problem(problem: Problem, deal: int, seed: int | None = None) -> Policy:
     return Policy(replace(spec, certificate=certificate.to_json()))
 
 
-def _chains_that_gain(problem: Problem, deal: int) -> tuple[Fitted, Paired | None, ChainsLost | None]:
-    """The fit, without chains where they gain nothing; what the same fit gives without, where they
-    do; what the best of them would have done, where none is deployed."""
-    plain = learn(problem, deal)
-    if not (plain.chained and problem.recipe.escalate):
-        return plain, None, chains_lost(plain)
-    other = learn(replace(problem, trials=None), deal)
+class Chains(NamedTuple):
+    """What chains came to: the fit with or without them; what the same fit gives without, where
+    they are kept; what the best would have done, where none is; which were too slow."""
+
+    fitted: Fitted
+    without: Paired | None
+    lost: ChainsLost | None
+    slow: ChainsTooSlow | None
+
+
+def _chains_that_gain(known: Known, deal: int) -> Chains:
+    """The fit, without chains where they gain nothing."""
+    plain = learned(known, deal)
+    slow = too_slow(known.problem, plain.cascades)
+    if not (plain.chained and known.problem.recipe.escalate):
+        return Chains(plain, None, chains_lost(plain), slow)
+    other = chosen(known, None)
     simple = without_gain(plain.choices, other.choices)
     if simple is None:
-        return plain, other.choices["default"].paired(), None
-    return replace(other, choices=simple), None, chains_lost(plain, simple["default"].paired())
+        return Chains(plain, other.choices["default"].paired(), None, slow)
+    fitted = replace(learned(known, deal, chaining=False), choices=simple)
+    return Chains(fitted, None, chains_lost(plain, simple["default"].paired()), slow)
 
 
-def learn(problem: Problem, deal: int) -> Fitted:
-    """Predict out of fold, choose every point, and fit the chosen predictor on all rows to choose
-    on. deal: the seed of the folds, and of the rows that are drawn where not all are looked at."""
-    data = problem.develop
-    design = Design.of(data.prompts, data.vectors)
-    task = Task.of(problem.learned, design)
-    folds = group_folds(data.suite, data.group, deal)
-    fitter = FITTERS[problem.recipe.fitter].tuned(task, folds, deal)
-    goals = _goals(problem.recipe, problem.compared)
-    main = goals["default"]
-    level = main.level if main.kind == "margin" else 0.0
-    cells = _table(problem, np.ones(len(data), bool), level, main.confidence)
-    evidence, coverage = _evidence(problem, design, folds, level, main.confidence)
-    evidence = replace(evidence, fold=group_folds(data.suite, data.group, deal, CHOOSING))
-    evidence = completed(evidence, data.drawn(problem.reference), data.suite, strict=problem.recipe.strict)
-    predicted = crossfit(task, folds, fitter)
-    if problem.elsewhere:
-        predicted = replace(predicted, reference=problem.reference, place=problem.place)
-    chains = None if evidence.phases is not None else _cascades(problem, predicted, folds)
-    tables = None
-    if chains is not None:
-        evidence = chains.beside(evidence)
-        tables = chains.tables(evidence, np.ones(len(data), bool))
-    problem, cells, found, closed = _closing(problem, cells, predicted, evidence, goals, chains)
+class Chosen(NamedTuple):
+    """What each point deploys, and the random mix, once suites that lose too much are closed."""
+
+    problem: Problem
+    cells: list[Cell]
+    choices: Mapping[str, Choice]
+    random_mix: Choice
+    closed: frozenset[int]
+
+
+def chosen(known: Known, chains: Cascades | None) -> Chosen:
+    """Every point's choice, with these chains after the candidates or without."""
+    problem = known.problem
+    evidence = known.evidence if chains is None else chains.beside(known.evidence)
+    problem, cells, found, closed = _closing(
+        problem, known.cells, known.predicted, evidence, known.goals, chains
+    )
     choices = {name: pair.deployed for name, pair in found.items()}
     mix = found["default"].random_mix
     if problem.infra > MAX_INFRA:  # nothing is concluded, so nothing is acted upon
         choices = {name: replace(c, walked=c.walked._replace(mix=-1.0)) for name, c in choices.items()}
         mix = replace(mix, walked=mix.walked._replace(mix=-1.0))
-    model = fitter.fit(task, np.arange(len(data)))
+    return Chosen(problem, cells, choices, mix, closed)
+
+
+def learn(problem: Problem, deal: int) -> Fitted:
+    """Predict, choose every point, and fit what is chosen; deal: as of `known_of`."""
+    return learned(known_of(problem, deal), deal)
+
+
+def learned(known: Known, deal: int, chaining: bool = True) -> Fitted:
+    """Choose every point, and fit the chosen predictor on all rows to choose on. deal: as of
+    `known_of`; chaining: whether chains may be chosen."""
+    task, fitter, coverage = known.task, known.fitter, known.coverage
+    chains = None
+    if chaining and known.evidence.phases is None:
+        chains = _cascades(known.problem, known.predicted, known.folds)
+    every = np.ones(len(known.problem.develop), bool)
+    tables = None if chains is None else chains.tables(chains.beside(known.evidence), every)
+    problem, cells, choices, mix, closed = chosen(known, chains)
+    model = fitter.fit(task, np.arange(len(problem.develop)))
     linear = model.compile(task)
     rates = in_places(model.table(task), problem.place, problem.reference)
     if all(c.by_suite for c in choices.values()):
         coverage = 0.0
+    main = known.goals["default"]
     unknown_suites = check_unknown_suites(problem, task, fitter, choices["default"], main, coverage, deal)
     evidence = choices["default"].evidence
     return Fitted(
-        problem=problem, task=task, fitter=fitter, evidence=evidence, goals=goals, choices=choices,
+        problem=problem, task=task, fitter=fitter, evidence=evidence, goals=known.goals, choices=choices,
         random_mix=mix, cells=cells, linear=linear, rates=rates, coverage=coverage,
-        unknown_suites=unknown_suites, predicted=predicted, closed=closed, cascades=chains, tables=tables,
+        unknown_suites=unknown_suites, predicted=known.predicted, closed=closed, cascades=chains, tables=tables,
     )  # fmt: skip
 
 
@@ -198,7 +223,7 @@ def _cascades(problem: Problem, predicted: Predicted, folds: Ints) -> Cascades |
     ground = Ground(
         trials=trials, asked=asked, weight=1 / draws[trials.row], eligible=_chainable(problem),
         reference=problem.reference, unit=unit, most=recipe.stages if recipe.escalate else 1,
-        judging=recipe.escalate, caps=recipe.caps, fold=folds,
+        judging=recipe.escalate, caps=recipe.caps, fold=folds, most_s=bounded(recipe),
     )  # fmt: skip
     return cascades(ground)
 
@@ -232,49 +257,6 @@ def _escalated(plain: Fitted, deal: int) -> tuple[Fitted, Estimate | None]:
         return plain, None
     more = other.choices["default"].paired().over(plain.choices["default"].paired())
     return (other, more) if more.low(0.95) > 0 else (plain, None)
-
-
-def _goals(recipe: Recipe, compared: int) -> dict[str, Goal]:
-    """The rule and every further point, sharing one error probability equally."""
-    rules = {"default": recipe.rule, **recipe.points}
-
-    def goal(rule: Rule) -> Goal:
-        level = rule.margin or rule.min_quality or (rule.budget_usd_per_1k or 0.0) / 1000
-        confidence = 1 - (1 - rule.confidence) / len(rules)
-        return Goal(
-            rule.kind, level, confidence, strict=recipe.strict, mix=recipe.mix, compared=compared,
-            explore=recipe.explore,
-        )  # fmt: skip
-
-    return {name: goal(rule) for name, rule in rules.items()}
-
-
-def _evidence(
-    problem: Problem, design: Design, folds: Ints, margin: float, confidence: float
-) -> tuple[Evidence, float]:
-    """Outcomes with the coverage of each row and, for those below the threshold, what a table
-    fitted without the row's fold says."""
-    data = problem.develop
-    coverage = design.coverage(folds)
-    texts = np.array([p is not None for p in data.prompts], bool)
-    threshold = known_threshold(coverage, texts)
-    covered = coverage >= threshold
-    table = np.full(len(data), problem.reference, np.int64)
-    if not covered.all():
-        for fold in range(int(folds.max()) + 1):
-            cells = _table(problem, folds != fold, margin, confidence)
-            here = folds == fold
-            table[here] = table_actions(cells, data.suite[here], problem.reference)
-    eligible = problem.eligible[data.suite + 1]
-    found = Recorded.of(data, problem.reference, data.missing)
-    return Evidence(**vars(found), eligible=eligible, covered=covered, table=table, fold=folds), threshold
-
-
-def _table(problem: Problem, rows: Mask, margin: float, confidence: float) -> list[Cell]:
-    if margin <= 0:
-        return []
-    known = Recorded.of(problem.develop, problem.reference, problem.develop.missing).take(rows)
-    return routing_table(known, problem.eligible[1:], margin=margin, confidence=confidence)
 
 
 def _rivals(

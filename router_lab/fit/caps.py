@@ -1,8 +1,9 @@
-"""Dollar caps: a run that would have cost more is stopped at the cap, fails at a known price, and
-may go on to another candidate.
+"""Caps: a run that would have cost more, or made more model calls, is stopped there, fails at a
+known price, and may go on to another candidate.
 
-Most of what agents cost goes into runs that fail anyway. What a cap does is known exactly from
-recorded dollars, for a run that cost more had not ended when it reached the cap.
+Most of what agents cost goes into runs that fail anyway. What a cap in dollars does is known
+exactly from recorded dollars, for a run that cost more had not ended when it reached the cap; what
+one in turns does, from the dollars of each call (`turns_usd`), and from nothing else.
 """
 
 from __future__ import annotations
@@ -10,10 +11,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
-from router_lab.metrics.paired import Floats
+from router_lab.certificate import TurnCaps, WithoutCalls
+from router_lab.config import Recipe
+from router_lab.metrics.paired import Floats, Ints
+from router_lab.outcomes import candidates_of
 from router_lab.outcomes.trials import Trials
+from router_lab.outcomes.turns import without_calls
 from router_lab.runtime.chains import Stage
+from router_lab.runtime.model import Candidate
 
 QUANTILES = (
     0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98,
@@ -24,27 +31,61 @@ FEW = QUANTILES[1::3]
 
 
 def capped(trials: Trials, columns: Sequence[int], most: int) -> list[tuple[Stage, ...]]:
-    """Each candidate alone with each of its caps; and where chains may have two stages, another
-    after it."""
-    found: list[tuple[Stage, ...]] = [
-        (Stage(column, None, cap),)
-        for column in columns
-        for cap in caps(trials.cost_usd[:, column], QUANTILES)
-    ]
+    """Each candidate alone with each of its caps, in dollars or in turns; and where chains may have
+    two stages, another after it."""
+    alone = ((stage,) for column in columns for stage in _stopped(trials, column, QUANTILES))
+    found: list[tuple[Stage, ...]] = [*alone]
     if most < 2:
         return found
     return found + [
-        (Stage(column, None, cap), Stage(other))
+        (stage, Stage(other))
         for column in columns
-        for cap in caps(trials.cost_usd[:, column], FEW)
+        for stage in _stopped(trials, column, FEW)
         for other in columns
         if other != column
-    ]  # fmt: skip
+    ]
+
+
+def _stopped(trials: Trials, column: int, quantiles: Sequence[float]) -> list[Stage]:
+    """A candidate with each cap that is tried of it."""
+    turns = caps_of_turns(trials.turns(column), quantiles)
+    return [
+        *(Stage(column, None, cap) for cap in caps(trials.cost_usd[:, column], quantiles)),
+        *(Stage(column, cap_turns=cap) for cap in turns),
+    ]
 
 
 def caps(cost_usd: Floats, quantiles: Sequence[float]) -> list[float]:
-    """The caps that are tried of a candidate with these recorded dollars."""
+    """The caps in dollars that are tried of a candidate with these recorded ones."""
     known = cost_usd[np.isfinite(cost_usd) & (cost_usd > 0)]
     if not len(known):
         return []
     return sorted({float(f"{cap:.6g}") for cap in np.quantile(known, quantiles, method="higher")})
+
+
+def caps_of_turns(turns: Ints, quantiles: Sequence[float]) -> list[int]:
+    """The caps in turns that are tried of a candidate with these recorded ones (-1 = not known):
+    those that stop some run."""
+    known = turns[turns > 0]
+    if not len(known):
+        return []
+    tried = {int(cap) for cap in np.quantile(known, quantiles, method="higher")}
+    return sorted(cap for cap in tried if cap < known.max())
+
+
+def turn_caps(recipe: Recipe, frame: pd.DataFrame) -> TurnCaps | None:
+    """Who could be stopped after some model calls, and of whom too little is known; None without
+    caps."""
+    if not recipe.caps:
+        return None
+    lacking = without_calls(frame)
+    return TurnCaps(
+        considered=tuple(_named(who) for who in candidates_of(frame) if who not in lacking),
+        left_out=tuple(
+            WithoutCalls(candidate=_named(who), runs=runs, of=every) for who, (runs, every) in lacking.items()
+        ),
+    )  # fmt: skip
+
+
+def _named(who: Candidate) -> tuple[str | None, ...]:
+    return tuple(who.named().values())

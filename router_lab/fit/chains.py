@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -19,8 +20,9 @@ import numpy as np
 from router_lab.fit.accept import READING, Scope, learn_judge
 from router_lab.fit.caps import capped
 from router_lab.fit.evidence import Evidence
+from router_lab.fit.slow import tails
 from router_lab.metrics.paired import Floats, Ints, Mask, column_means
-from router_lab.outcomes.columns import ADDING
+from router_lab.outcomes.columns import ADDING, LATENCY
 from router_lab.outcomes.trials import Trials
 from router_lab.played import Asked, Gains, Played, judged, play
 from router_lab.runtime.chains import Chain, Judge, Stage
@@ -50,7 +52,7 @@ class Ground:
     """What chains are learned from. asked: predictions out of fold, by draw; weight [m]: one over
     the draws of a sample; eligible [suites + 1, c]; unit: dollars of the reference; most: stages
     of a chain; judging: whether answers are looked at; caps: whether runs are stopped; fold [n] of
-    the samples."""
+    the samples; most_s: seconds (P95) that a request of several stages may take."""
 
     trials: Trials
     asked: Asked
@@ -62,6 +64,7 @@ class Ground:
     judging: bool
     caps: bool
     fold: Ints
+    most_s: float | None = None
 
     @property
     def suites(self) -> int:
@@ -146,12 +149,28 @@ class Cascades:
         """The columns of chains in which nothing is judged, after those of candidates."""
         return [alone + place for place, entry in enumerate(self.entries) if entry.at is None]
 
-    @property
+    @cached_property
     def open(self) -> Mask:
-        """[suites, entries] whether every stage of an entry may be chosen."""
+        """[suites, entries] whether every stage of an entry may be chosen, and none is asked for
+        too long."""
         alone = self.ground.eligible[1:]
         of = [alone[:, [stage.column for stage in entry.plan]].all(axis=1) for entry in self.entries]
-        return np.array(of, bool).T
+        return np.array(of, bool).T & ~self.slow
+
+    @property
+    def slow(self) -> Mask:
+        """[suites, entries] whether an entry of several stages takes longer than it may."""
+        several = np.array([len(entry.plan) > 1 for entry in self.entries], bool)
+        if self.ground.most_s is None:
+            return np.zeros((self.ground.suites, len(several)), bool)
+        return np.asarray(several & (self.tails > self.ground.most_s), bool)
+
+    @cached_property
+    def tails(self) -> Floats:
+        """[suites, entries] the 95th percentile of a request's seconds."""
+        suite = np.zeros(len(self.quality), np.int64)
+        suite[self.ground.trials.row] = self.ground.asked.row - 1
+        return tails(self.figures[LATENCY], suite, self.ground.suites)
 
     def chain(self, column: int, alone: int) -> Chain:
         """What serves where a table has this column, of `alone` candidates and the entries."""
@@ -230,7 +249,7 @@ def _crossed(ground: Ground, columns: Sequence[int], reading: tuple[str, ...]) -
         return None
     tradeoffs = tuple(scale / ground.unit for scale in scales)
     found = {
-        name: np.empty((n, len(entries)))
+        name: np.empty((len(entries), n))  # an entry's rows side by side, for they are written so
         for name in ("quality", "cost_usd", "missing", *ground.trials.figures)
     }
     for fold, known in models.items():
@@ -241,7 +260,8 @@ def _crossed(ground: Ground, columns: Sequence[int], reading: tuple[str, ...]) -
             values = {"quality": got.quality, "cost_usd": got.cost_usd, "missing": got.lost, **got.figures}
             for name, part in values.items():
                 whole = name in ADDING
-                found[name][out, place] = there.trials.mean(part, int(out.sum()), whole=whole)
+                found[name][place, out] = there.trials.mean(part, int(out.sum()), whole=whole)
+    found = {name: np.ascontiguousarray(part.T) for name, part in found.items()}
     quality, cost, missing = (found.pop(name) for name in ("quality", "cost_usd", "missing"))
     return Cascades(
         ground=ground, entries=tuple(entries), tradeoffs=tradeoffs, quality=quality, cost_usd=cost, missing=missing,
@@ -293,7 +313,8 @@ def _judged(entry: Entry, models: Models) -> tuple[Chain, tuple[Gains, ...]]:
 def _only(judge: Judge, later: Sequence[int]) -> Judge:
     """The same model for some of the later stages."""
     terms = tuple(term._replace(heights=_kept(term.heights[:, later])) for term in judge.terms)
-    return Judge(tuple(judge.later[j] for j in later), judge.signals, _kept(judge.bias[:, later]), terms)
+    named = tuple(judge.later[j] for j in later)
+    return Judge(named, judge.signals, _kept(judge.bias[:, later]), terms, judge.rows)
 
 
 def _kept(values: Floats) -> Floats:
@@ -327,17 +348,18 @@ def _joined(ground: Ground, parts: Sequence[tuple[int, Played]], draws: int) -> 
 
 def _better(one: Cascades, other: Cascades) -> bool:
     """Whether left-out rows, given what is best for all of them, gain ERRORS standard errors more,
-    over all tradeoffs."""
+    over all tradeoffs; of what is not too slow everywhere."""
     tradeoffs = one.tradeoffs
 
     def utility(made: Cascades) -> Floats:
         """[n, tradeoffs]"""
-        of = [
-            [j for j, entry in enumerate(made.entries) if entry.at in (None, place)]
-            for place in range(len(tradeoffs))
-        ]
+        some = np.flatnonzero(~np.all(made.slow, axis=0)).tolist()
+        of = [[j for j in some if made.entries[j].at in (None, place)] for place in range(len(tradeoffs))]
         best = []
         for own, tradeoff in zip(of, tradeoffs, strict=True):
+            if not own:
+                best.append(np.zeros(len(made.quality)))
+                continue
             value = np.nan_to_num(made.quality[:, own] - tradeoff * made.cost_usd[:, own])
             best.append(value[:, value.mean(axis=0).argmax()] / (1 + tradeoff * made.ground.unit))
         return np.stack(best, axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -98,7 +99,7 @@ class Evidence(Recorded):
         followed."""
         return np.where(self.covered, self.reference, self.table)
 
-    @property
+    @cached_property
     def unit(self) -> float:
         """Mean known cost of the reference in dollars; 1 where it costs nothing or nothing is
         known."""

@@ -13,6 +13,7 @@ import pandas as pd
 from router_lab.certificate import Diagnostics, Refit
 from router_lab.config import Recipe
 from router_lab.fit.signals import trials_for
+from router_lab.fit.slow import bounded, closed_to, require_seconds
 from router_lab.metrics.paired import Ints, Mask, column_means
 from router_lab.outcomes import OutcomeMatrix, by_row, candidates_of, split_of, validate_outcomes
 from router_lab.outcomes.kept import kept_to
@@ -83,7 +84,11 @@ class Problem:
         learned = OutcomeMatrix.from_frame(frame, self.develop.candidates).take(self.kept)
         develop = kept_to(learned, self.reference, self.allowed)
         same = np.array_equal(develop.quality, self.develop.quality, equal_nan=True)
-        return None if same else replace(self, develop=develop, learned=learned, trials=None)
+        if same:
+            return None
+        found = replace(self, develop=develop, learned=learned, trials=None)
+        bound = bounded(self.recipe)
+        return found if bound is None else replace(found, eligible=found.eligible & ~closed_to(found, bound))
 
 
 def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
@@ -93,6 +98,7 @@ def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
     is left to fit on. Warns (RouterLabWarning) where only some samples have a vector.
     """
     frame = _restrict(validate_outcomes(outcomes), recipe)
+    require_seconds(recipe, frame)
     whole = OutcomeMatrix.from_frame(frame)
     if not len(whole):
         raise InputError(f"recipe {recipe.name!r}: no row of the outcomes was scored; nothing can be fitted")

@@ -13,22 +13,24 @@ from router_lab.runtime.model import Candidate
 
 
 def chains_lost(fitted: Fitted, deployed: Paired | None = None) -> ChainsLost | None:
-    """None where no chain was looked at, or one is deployed at the default point. deployed: what is
-    in its place, where chains were chosen and gained nothing."""
+    """None where no chain was looked at, all were too slow, or one is deployed at the default
+    point. deployed: what is in its place, where chains were chosen and gained nothing."""
     made, choice = fitted.cascades, fitted.choices["default"]
     if made is None or fitted.tables is None or (fitted.chained and deployed is None):
         return None
     evidence, goal = choice.evidence, fitted.goals["default"]
     assert evidence.suite is not None
     floor = -goal.level if goal.kind == "margin" else 0.0
-    found = []
+    found, open_ = [], np.flatnonzero(~np.all(made.slow, axis=0)).tolist()
     for table in fitted.tables.values():
         action = table[evidence.suite]
         if (action >= evidence.alone).any():
             given = evidence.mixture((1.0, action))
             if given.gain().value >= floor:
                 found.append(given)
-    considered = len({entry.plan for entry in made.entries})
+    considered = len({made.entries[place].plan for place in open_})
+    if not considered:
+        return None
     best = max(found, key=lambda one: one.saving().value, default=None)
     if best is None:
         return ChainsLost(considered=considered)

@@ -12,6 +12,7 @@ from router_lab.config import Recipe
 from router_lab.metrics.paired import Floats
 from router_lab.outcomes import OutcomeMatrix
 from router_lab.outcomes.trials import PREFIX, Trials, trials_of
+from router_lab.outcomes.turns import without_calls
 from router_lab.runtime.chainrules import SIGNAL_NAME
 from router_lab.runtime.chains import MOST_SIGNALS
 from router_lab.runtime.errors import InputError
@@ -32,7 +33,10 @@ def trials_for(recipe: Recipe, frame: pd.DataFrame, data: OutcomeMatrix) -> Tria
     """
     if not (recipe.escalate or recipe.caps) or data.weighting is not None:
         return None
-    trials = trials_of(frame, data)
+    trials = trials_of(frame, data, calls=recipe.caps)
+    if trials.calls is not None:  # who has them on some rows alone is stopped by dollars alone
+        lacking = without_calls(frame)
+        trials.calls[:, [who in lacking for who in data.candidates]] = None
     if recipe.signals is not None:
         unknown = sorted(set(recipe.signals) - set(trials.signals))
         if unknown:

@@ -41,7 +41,7 @@ def routing_table(recorded: Recorded, eligible: Mask, *, margin: float, confiden
         for column in np.flatnonzero(eligible[s]):
             if column != recorded.reference:
                 paired = here.always(int(column))
-                spared = paired.mean("reference_cost_usd").value - paired.mean("cost_usd").value
+                spared = paired.value("reference_cost_usd") - paired.value("cost_usd")
                 tests.append((s, int(column), paired.gain(), 0.0 if np.isnan(spared) else spared))
     cheaper = [t for t in tests if t[3] > 0]
     shown = p_values_below([t[2] for t in cheaper], -margin)

@@ -13,13 +13,12 @@ import numpy as np
 
 from router_lab.gates.arms import Arm
 from router_lab.metrics import Estimate, clustered_mean, clustered_ratio, weighted_quantile
+from router_lab.metrics.curves import TAIL
 from router_lab.metrics.estimate import effective_size
 from router_lab.metrics.paired import Mask
 from router_lab.outcomes.columns import GATED
 from router_lab.runtime.kinds import KINDS
 from router_lab.runtime.model import Candidate, Prices, Profile
-
-TAIL = 0.95
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,10 @@ def cpt(score: Any, weak: Any, strong: Any, target: float) -> float:
     return float(shares[reached - 1] + part * (shares[reached] - shares[reached - 1]))
 
 
+TAIL = 0.95
+"""The share of requests that a bound on a tail is of: P95."""
+
+
 def weighted_quantile(values: Floats, weights: Floats, share: float) -> float:
     """The least value with at least `share` of the weight at or below it; NaN where no value is
     known and has weight.
@@ -120,3 +124,10 @@ def weighted_quantile(values: Floats, weights: Floats, share: float) -> float:
         return math.nan
     known, heavy = values[keep], weights[keep]
     return float(np.quantile(known, share * (1 - 1e-12), weights=heavy, method="inverted_cdf"))
+
+
+def column_quantiles(values: Floats, share: float) -> Floats:
+    """[k] `weighted_quantile` of each column [n, k], its rows alike."""
+    known = (~np.isnan(values)).sum(axis=0)
+    place = np.maximum(np.ceil(share * (1 - 1e-12) * known).astype(np.int64) - 1, 0)
+    return np.asarray(np.take_along_axis(np.sort(values, axis=0), place[None], axis=0)[0], np.float64)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from router_lab.metrics.estimate import Estimate, clustered_mean, paired_saving
+from router_lab.metrics.estimate import Estimate, clustered_mean, clustered_value, paired_saving
 from router_lab.metrics.steady import Floats as Floats
 from router_lab.metrics.steady import Ints as Ints
 from router_lab.metrics.steady import Mask as Mask
@@ -109,6 +109,10 @@ class Paired(ByRow):
     def mean(self, name: str) -> Estimate:
         """The mean of one of the arrays, or of the figures."""
         return clustered_mean(self.named(name), self.group, weights=self.weight)
+
+    def value(self, name: str) -> float:
+        """`mean(name).value`."""
+        return clustered_value(self.named(name), self.group, weights=self.weight)
 
     def gain(self) -> Estimate:
         """The mean difference in quality to the reference; certain where no row leaves it, known

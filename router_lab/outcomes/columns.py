@@ -149,6 +149,10 @@ COLUMNS: tuple[Column, ...] = (
         "steps", "JSON list of what was scored within the run: `name`, `passed`, perhaps `role` and `turn`",
         tables="",
     ),
+    Column(
+        "turns_usd", "JSON list of the dollars of each model call of the run; null is not known, of one call `cost_usd`",
+        tables="",
+    ),
 )  # fmt: skip
 """In the order in which tables are written. `cut_off` false or null: the quality is not the
 limit's, or nobody knows. A race keeps a random control share, so `inclusion` is known; where only
@@ -166,6 +170,7 @@ CALL_COLUMNS = tuple(c.name for c in COLUMNS if "c" in c.tables)
 SUMMARISED = tuple(c for c in COLUMNS if c.summary)
 GATED = tuple(c for c in COLUMNS if c.gated)
 ADDING = tuple(c.name for c in COLUMNS if c.adds)
+LATENCY = "latency_s"
 
 
 def candidate_columns(names: Iterable[str]) -> tuple[str, ...]:

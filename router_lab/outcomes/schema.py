@@ -26,6 +26,7 @@ from router_lab.outcomes.columns import (
 from router_lab.outcomes.copies import prompt_mark
 from router_lab.outcomes.requests import REQUEST, take_requests
 from router_lab.outcomes.steps import STEPS, steps_column
+from router_lab.outcomes.turns import TURNS, turns_column
 from router_lab.outcomes.vectors import VECTOR, restore_vectors, settle_vectors
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.messages import group_mark, prompt_text
@@ -70,6 +71,8 @@ def validate_outcomes(frame: pd.DataFrame, *, where: str = "outcomes") -> pd.Dat
     out.attrs = {}
     _settle_text(out, where)
     _settle_numbers(out, where)
+    if TURNS in out.columns:
+        out[TURNS] = turns_column(out[TURNS], out.get("turns"), where)
     out["group"] = _groups(out)
     vectors = settle_vectors(out, where) if VECTOR in out.columns else None
     out = out[~_copies(out)]

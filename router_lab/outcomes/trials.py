@@ -16,6 +16,7 @@ from router_lab.outcomes.candidates import by_row
 from router_lab.outcomes.columns import ADDING, GATED
 from router_lab.outcomes.matrix import OutcomeMatrix
 from router_lab.outcomes.schema import SCORED
+from router_lab.outcomes.turns import spent_by_turn
 from router_lab.runtime.answers import FEATURES, agrees, features_many, said
 
 PREFIX = "signal_"
@@ -30,6 +31,8 @@ class Trials:
     name, each [m, c], figures those that a gate may bound. answers [m, c]: texts or None; None
     where the table has none. lost [m, c]: the share of a candidate's epochs on the sample that is
     missing. A candidate that ran fewer epochs than another on a sample has its own again, in turn.
+    calls [m, c]: dollars after each model call (`turns.spent_by_turn`), None where they are not
+    known; None where nobody asked.
     """
 
     row: Ints
@@ -41,6 +44,7 @@ class Trials:
     signals: dict[str, Floats]
     figures: dict[str, Floats]
     answers: NDArray[np.object_] | None = None
+    calls: NDArray[np.object_] | None = None
 
     def __len__(self) -> int:
         return len(self.row)
@@ -58,6 +62,7 @@ class Trials:
             signals={name: part(values) for name, values in self.signals.items()},
             figures={name: part(values) for name, values in self.figures.items()},
             answers=None if self.answers is None else self.answers[kept],
+            calls=None if self.calls is None else self.calls[kept],
         )  # fmt: skip
         for name, axis in (("_shapes", 1), ("_said", 0)):  # what is dear is not worked out again
             if name in vars(self):
@@ -86,6 +91,35 @@ class Trials:
         return np.array(
             [np.nan if a is None else agrees(a, b) for a, b in zip(mine, before, strict=True)], np.float64
         )
+
+    def turns(self, column: int) -> Ints:
+        """[m] model calls of a candidate's runs; -1 where they are not known."""
+        return self._counted(column)[0]
+
+    def stopped(self, column: int, turns: int) -> tuple[Mask, Floats]:
+        """[m] whether a candidate's run made more than `turns` calls, and its dollars where it is
+        stopped after as many; NaN where its calls are not known."""
+        count, summed = self._counted(column)
+        over = count > turns
+        at = min(turns, summed.shape[1]) - 1
+        spent = np.where(over, summed[:, at], self.cost_usd[:, column])
+        return over, np.where(count < 0, np.nan, spent)
+
+    def _counted(self, column: int) -> tuple[Ints, Floats]:
+        """Calls [m], and dollars after each [m, most calls]."""
+        if column not in self._known:
+            runs = [None] * len(self) if self.calls is None else self.calls[:, column].tolist()
+            count = np.array([-1 if run is None else len(run) for run in runs], np.int64)
+            summed = np.full((len(self), max(1, int(count.max(initial=0)))), np.nan)
+            for at, run in enumerate(runs):
+                if run is not None:
+                    summed[at, : len(run)] = run
+            self._known[column] = count, summed
+        return self._known[column]
+
+    @cached_property
+    def _known(self) -> dict[int, tuple[Ints, Floats]]:
+        return {}
 
     def read(self) -> Self:
         """The same, its answers read once for all parts that are taken of it."""
@@ -130,8 +164,9 @@ def signals_of(frame: pd.DataFrame) -> tuple[str, ...]:
     return tuple(name.removeprefix(PREFIX) for name in named if frame[name].notna().any())
 
 
-def trials_of(frame: pd.DataFrame, data: OutcomeMatrix) -> Trials:
-    """The draws behind `data`, from the validated table that it was made of."""
+def trials_of(frame: pd.DataFrame, data: OutcomeMatrix, *, calls: bool = False) -> Trials:
+    """The draws behind `data`, from the validated table that it was made of; with `calls`, what
+    each of them cost."""
     keys = {
         (data.suites[s], name): i for i, (s, name) in enumerate(zip(data.suite, data.sample_id, strict=True))
     }
@@ -165,7 +200,16 @@ def trials_of(frame: pd.DataFrame, data: OutcomeMatrix) -> Trials:
         check=check, lost=data.missing[of],
         signals={name: numbers(PREFIX + name) for name in signals_of(frame)},
         figures={name: numbers(name) for name in sorted(names)}, answers=answers,
+        calls=_calls(frame)[source] if calls else None,
     )  # fmt: skip
+
+
+def _calls(frame: pd.DataFrame) -> NDArray[np.object_]:
+    """[rows + 1] dollars after each call; the last is None."""
+    found = np.empty(len(frame) + 1, object)
+    for at, run in enumerate(spent_by_turn(frame)):  # a slice would make one array of runs of one length
+        found[at] = run
+    return found
 
 
 def _draws(row: Ints, column: Ints, samples: int, candidates: int) -> Ints:

@@ -12,13 +12,13 @@ from markupsafe import Markup
 from router_lab.certificate import Certificate, ChainsShown
 from router_lab.metrics import weighted_quantile
 from router_lab.metrics.paired import Floats
+from router_lab.outcomes.columns import LATENCY
 from router_lab.replay import Replay
 from router_lab.report.format import candidate_label, money, percent, points, seconds
 from router_lab.report.html import PARTS, table
 from router_lab.report.policy import FRESH, IN_SAMPLE, certificate_rows, ranged_percent
+from router_lab.runtime.points import cap_described
 from router_lab.runtime.policy import Policy
-
-LATENCY = "latency_s"
 
 
 def escalation_section(policy: Policy, replayed: Replay) -> Markup:
@@ -73,11 +73,12 @@ def _sentences(policy: Policy, certificate: Certificate, shown: ChainsShown) -> 
             f"be asked again: {percent(saved)} saved, {points(quality)} points of quality."
         )
     caps = sorted({
-        (candidate_label(*policy.candidates[stage.column]), stage.cap_usd)
-        for chain in policy.spec.chains for stage in chain if stage.cap_usd is not None
+        (candidate_label(*policy.candidates[stage.column]), stage.cap_usd or 0.0, stage.cap_turns or 0,
+         cap_described(stage))
+        for chain in policy.spec.chains for stage in chain if stage.capped
     })  # fmt: skip
     if caps:
-        told = ", ".join(f"{who} at {money(cap)}" for who, cap in caps)
+        told = ", ".join(f"{who} at {cap}" for who, *_, cap in caps)
         found.append(f"Runs are stopped: {told}.")
     found.append(
         "An application calls decision.judge(answer, signals=…) after each answer, and asks whom it names."

@@ -119,7 +119,8 @@ class Budget:
                 f"budget: the decision for {decision.model!r} has a cap of ${decision.cap_usd:g} and no prices to hold "
                 "it by: give them, Budget(max_usd=decision.cap_usd, prices=…), for what was shown holds at that cap"
             )
-        if not unlimited and (unpriced or (limits.usd is None and limits.turns is None)):
+        held = decision.cap_turns is not None  # by its turns, whatever they cost
+        if not (unlimited or held) and (unpriced or (limits.usd is None and limits.turns is None)):
             lacks = "a limit in dollars but no prices" if unpriced else "no limits (turns, usd)"
             raise ValueError(
                 f"budget: the decision for {decision.model!r} has {lacks}: make Budget(max_turns=…, max_usd=…, "
@@ -127,7 +128,7 @@ class Budget:
             )
         dollars = limits.usd if decision.cap_usd is not None or limits.usd is None else limits.usd * slack
         return cls(
-            max_turns=None if limits.turns is None else math.ceil(limits.turns * slack),
+            max_turns=_turns(decision, slack),
             max_usd=None if prices is None else dollars,
             prices=prices,
         )
@@ -147,8 +148,7 @@ class Budget:
             )
         whole = cls.__new__(cls)
         usd = limits.usd if decision.cap_usd is not None or limits.usd is None else limits.usd * slack
-        turns = None if limits.turns is None else math.ceil(limits.turns * slack)
-        whole._set(turns, None, None if lacks else usd, None, None)
+        whole._set(_turns(decision, slack), None, None if lacks else usd, None, None)
         for role, who in decision.roles.items():
             part, own = cls.__new__(cls), who.limits
             priced = who._profile.prices
@@ -344,6 +344,12 @@ class Reservation:
         tokens, usd = self._held
         output = self.max_output_tokens or 0
         self._close((tokens - output, output, usd))
+
+
+def _turns(decision: Decision, slack: float) -> int | None:
+    """The limit of a decision in calls, which a cap is whatever the slack."""
+    turns = decision.limits.turns
+    return turns if turns is None or decision.cap_turns is not None else math.ceil(turns * slack)
 
 
 def _count(value: Any) -> int | None:

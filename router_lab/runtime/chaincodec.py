@@ -39,7 +39,8 @@ def chains_out(chains: Sequence[Chain]) -> dict[str, object]:
 
 def _stage_out(stage: Stage, judge: int | None) -> dict[str, object]:
     cap = None if stage.cap_usd is None else float(stage.cap_usd)
-    return {"column": int(stage.column), "cap_usd": cap, "judge": judge}
+    turns = {} if stage.cap_turns is None else {"cap_turns": int(stage.cap_turns)}
+    return {"column": int(stage.column), "cap_usd": cap, "judge": judge, **turns}
 
 
 def _judge_out(judge: Judge) -> dict[str, object]:
@@ -55,6 +56,7 @@ def _judge_out(judge: Judge) -> dict[str, object]:
             }
             for term in judge.terms
         ],
+        **({} if judge.rows is None else {"rows": judge.rows.tolist()}),
     }
 
 
@@ -84,7 +86,8 @@ def chains_in(chains: object, judges: object) -> tuple[Chain, ...]:
 
 
 def _stage_in(where: str, row: Any, judges: Sequence[Judge], used: set[int]) -> Stage:
-    only_keys(row, frozenset({"column", "cap_usd", "judge"}), where)
+    turned = isinstance(row, dict) and "cap_turns" in row
+    only_keys(row, frozenset({"column", "cap_usd", "judge", *(["cap_turns"] if turned else [])}), where)
     cap, judge = row["cap_usd"], row["judge"]
     if judge is not None and not 0 <= as_whole(judge) < len(judges):
         raise PolicyError(f"{where}: judge {shown(judge)} is not an index of {len(judges)} judges")
@@ -94,11 +97,13 @@ def _stage_in(where: str, row: Any, judges: Sequence[Judge], used: set[int]) -> 
         as_whole(row["column"]),
         None if judge is None else judges[judge],
         None if cap is None else as_number(cap),
+        as_whole(row["cap_turns"]) if turned else None,
     )
 
 
 def _judge_in(where: str, row: Any) -> Judge:
-    only_keys(row, frozenset({"later", "signals", "bias", "terms"}), where)
+    shared = isinstance(row, dict) and "rows" in row
+    only_keys(row, frozenset({"later", "signals", "bias", "terms", *(["rows"] if shared else [])}), where)
     later, terms = tuple(map(as_whole, as_list(row["later"]))), as_list(row["terms"])
     if len(terms) > MOST_TERMS:
         raise PolicyError(f"{where}: {len(terms):,} terms, not up to {MOST_TERMS}")
@@ -109,7 +114,14 @@ def _judge_in(where: str, row: Any) -> Judge:
         tuple(as_list(row["signals"])),
         bias,
         tuple(_term_in(here, term, len(later)) for here, term in named),
+        _rows_in(row["rows"]) if shared else None,
     )
+
+
+def _rows_in(rows: object) -> NDArray[np.int64]:
+    array = np.array([as_whole(row) for row in as_list(rows)], np.int64)
+    array.flags.writeable = False
+    return array
 
 
 def _term_in(where: str, row: Any, later: int) -> Term:

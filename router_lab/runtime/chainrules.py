@@ -18,6 +18,7 @@ from router_lab.runtime.chains import (
     MOST_SIGNALS,
     MOST_STAGES,
     MOST_TERMS,
+    MOST_TURNS,
     QUALITY,
     SIGNAL,
     Chain,
@@ -70,6 +71,11 @@ def _chain(where: str, chain: Chain, count: int) -> Iterator[str]:
             yield f"{where}, stage {at}: column {shown(stage.column)} is not a column of {count} candidates"
         if stage.cap_usd is not None and not (real(stage.cap_usd) and stage.cap_usd > 0):
             yield f"{where}, stage {at}: cap_usd {shown(stage.cap_usd)} is not null, nor above 0 and up to 1e9"
+        turns = stage.cap_turns
+        whole = isinstance(turns, int) and not isinstance(turns, bool) and 1 <= turns <= MOST_TURNS
+        if turns is not None and not whole:
+            told = f"cap_turns {shown(turns)} is not null, nor a whole number from 1 to {MOST_TURNS:,}"
+            yield f"{where}, stage {at}: {told}"
     if len({stage.column for stage in chain}) != len(chain):
         yield f"{where} asks a candidate twice: columns {shown([stage.column for stage in chain])}"
     if chain[-1].judge is not None:
@@ -85,6 +91,9 @@ def _judge(where: str, judge: Judge, rows: int, count: int) -> Iterator[str]:
             yield f"{where} signal {shown(name)} is not 1 to 64 letters, digits, '_', '.' or '-'"
     if list(names) != sorted(set(names)):
         yield f"{where} signals {shown(names)} are not sorted without repeats"
+    if judge.rows is not None:
+        yield from _shared(where, judge.rows, rows)
+        rows = int(judge.rows.max(initial=0)) + 1
     yield from _array(f"{where} bias", judge.bias, (rows, len(judge.later)))
     if not isinstance(terms, tuple) or len(terms) > MOST_TERMS:
         size = f"{len(terms)} terms" if isinstance(terms, tuple) else shown(terms)
@@ -97,6 +106,19 @@ def _judge(where: str, judge: Judge, rows: int, count: int) -> Iterator[str]:
         yield from _array(
             f"{where} term {number}: heights", term.heights, (rows, len(judge.later), len(term.knots))
         )
+
+
+def _shared(where: str, rows: NDArray[np.int64], count: int) -> Iterator[str]:
+    """Of which row each suite has: they stand in the order of first use, and some is shared."""
+    if not isinstance(rows, np.ndarray) or rows.shape != (count,) or rows.dtype != np.int64:
+        found = f"{rows.dtype}{list(rows.shape)}" if isinstance(rows, np.ndarray) else shown(rows)
+        yield f"{where} rows are {found}, not int64[{count}]"
+        return
+    before = np.maximum.accumulate(np.concatenate([[-1], rows[:-1]]))
+    if (rows < 0).any() or (rows > before + 1).any():
+        yield f"{where} rows {shown(rows.tolist())} do not name rows from 0 in the order of their first use"
+    if rows.max(initial=0) + 1 == count:
+        yield f"{where} rows: each suite has its own; leave them out"
 
 
 def _source(where: str, source: object, names: tuple[str, ...], count: int) -> Iterator[str]:

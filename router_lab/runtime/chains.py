@@ -13,6 +13,7 @@ MOST_CHAINS = 4096
 MOST_TERMS = 128
 MOST_KNOTS = 32
 MOST_SIGNALS = 32
+MOST_TURNS = 1_000_000
 
 SIGNAL, ANSWER, AGREES, QUALITY = "signal:", "answer:", "agrees", "quality:"
 
@@ -22,8 +23,8 @@ class Term(NamedTuple):
     `signal:NAME`, `answer:FEATURE` (of `answers.FEATURES`), `agrees`, or `quality:COLUMN`, the
     quality that is predicted of that column for the prompt.
 
-    `knots`: at least 2 values of the source, strictly ascending. `heights` [suites + 1, later,
-    knots], read-only: what the term adds at each, in units of quality; constant beyond both ends.
+    `knots`: at least 2 values of the source, strictly ascending. `heights` [r, later, knots],
+    read-only: what the term adds at each, in units of quality; constant beyond both ends.
     """
 
     source: str
@@ -36,23 +37,32 @@ class Judge(NamedTuple):
     answer, the sum of `bias` and of the terms in their order.
 
     `later`: columns of the stages after this one, in the chain's order. `signals`: names, without
-    the prefix, of what must be known, sorted; a missing one goes on. `bias` [suites + 1, later],
-    read-only.
+    the prefix, of what must be known, sorted; a missing one goes on. `bias` [r, later], read-only.
+    `rows` [suites + 1], read-only: which of the r rows a suite has, for suites may share one; None
+    = each its own, and r is suites + 1.
     """
 
     later: tuple[int, ...]
     signals: tuple[str, ...]
     bias: NDArray[np.float64]
     terms: tuple[Term, ...]
+    rows: NDArray[np.int64] | None = None
 
 
 class Stage(NamedTuple):
     """A candidate in a chain, by its column. Without a judge nothing is judged: only a failed check
-    goes on, or a run that was stopped. `cap_usd`: dollars after which a run of it is stopped."""
+    goes on, or a run that was stopped. `cap_usd`: dollars after which a run of it is stopped;
+    `cap_turns`: model calls."""
 
     column: int
     judge: Judge | None = None
     cap_usd: float | None = None
+    cap_turns: int | None = None
+
+    @property
+    def capped(self) -> bool:
+        """Whether a run of it may be stopped."""
+        return self.cap_usd is not None or self.cap_turns is not None
 
 
 Chain = tuple[Stage, ...]

@@ -195,17 +195,24 @@ class Decision(Requests):
 
     @property
     def limits(self) -> Limits:
-        """From the recorded distribution; but `usd` of a stage with a cap is the cap, at which a
-        run of it was stopped when the chain was measured."""
+        """From the recorded distribution; but `usd`, or `turns`, of a stage with such a cap is the
+        cap, at which a run of it was stopped when the chain was measured."""
         table = self._spec.limits
         found = table[self._limits_row][self._index] if table else Limits()
-        cap = self.cap_usd
-        return found if cap is None else found._replace(usd=cap)
+        usd, turns = self.cap_usd, self.cap_turns
+        found = found if usd is None else found._replace(usd=usd)
+        return found if turns is None else found._replace(turns=turns)
 
     @property
     def cap_usd(self) -> float | None:
         """Dollars at which a run of this stage of a chain is stopped; None where it is not."""
         return None if self._chain is None else self._chain.stage.cap_usd
+
+    @property
+    def cap_turns(self) -> int | None:
+        """Model calls after which a run of this stage of a chain is stopped; None where it is
+        not."""
+        return None if self._chain is None else self._chain.stage.cap_turns
 
     @property
     def quality(self) -> float:

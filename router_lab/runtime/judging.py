@@ -33,6 +33,7 @@ def needed(judge: Judge) -> tuple[str, ...]:
 def gains_of(judge: Judge, row: int, values: Mapping[str, float]) -> list[float]:
     """[later] what each later stage is expected to add to the quality of this answer, for a prompt
     of the suite in `row` of the tables. KeyError for a source of a term that `values` has not."""
+    row = row if judge.rows is None else judge.rows.item(row)
     gains: list[float] = judge.bias[row].tolist()
     for term in judge.terms:
         value = values[term.source]
@@ -44,6 +45,7 @@ def gains_of(judge: Judge, row: int, values: Mapping[str, float]) -> list[float]
 def gains_many(judge: Judge, rows: Ints, values: Mapping[str, Floats]) -> Floats:
     """`gains_of` for n answers, [n, later]; `rows` [n], each of `values` [n]. Where a source is not
     finite, the number means nothing."""
+    rows = rows if judge.rows is None else judge.rows[rows]
     gains = judge.bias[rows]
     for term in judge.terms:
         gains += _heights(term, rows, values[term.source])

@@ -12,7 +12,7 @@ from itertools import accumulate
 from math import fsum
 from typing import NamedTuple
 
-from router_lab.runtime.chains import Chain
+from router_lab.runtime.chains import Chain, Stage
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.typed import as_list, as_number, as_whole, only_keys
 
@@ -103,8 +103,15 @@ def pieces_described(
 
 def chain_described(chain: Chain, candidates: Sequence[object]) -> str:
     """For people: `a → b → c`, with its cap after who is stopped at one."""
-    caps = ("" if stage.cap_usd is None else f" (to ${stage.cap_usd:.4g})" for stage in chain)
+    caps = (f" (to {cap_described(stage)})" if stage.capped else "" for stage in chain)
     return " → ".join(f"{candidates[stage.column]}{cap}" for stage, cap in zip(chain, caps, strict=True))
+
+
+def cap_described(stage: Stage) -> str:
+    """For people: `$0.4`, `12 turns`, or both; empty where nobody is stopped."""
+    turns = "" if stage.cap_turns is None else f"{stage.cap_turns:,} turn{'s' * (stage.cap_turns != 1)}"
+    dollars = "" if stage.cap_usd is None else f"${stage.cap_usd:.4g}"
+    return " or ".join(filter(None, (dollars, turns)))
 
 
 def _piece(piece: Piece, candidates: Sequence[object], digits: int, chains: Sequence[Chain]) -> str:

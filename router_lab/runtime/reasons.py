@@ -85,7 +85,7 @@ def _assigned(decision: Decision) -> str:
 
 def _chained(decision: Decision) -> str:
     chain, number, stages = _chain(decision)
-    if stages == 1 and decision._chain is not None and decision._chain.stage.cap_usd is None:
+    if stages == 1 and decision._chain is not None and not decision._chain.stage.capped:
         return _assigned(decision)
     where = "the only stage" if stages == 1 else f"stage {number} of up to {stages}"
     left = ", the first that the constraints leave" if number > 1 else ""

@@ -321,9 +321,10 @@ function gainsOf(policy, now, judge, answer, signals) {
   now.quality.forEach((value, column) => { told[`quality:${column}`] = value; });
   if (!judge.signals.every((name) => Number.isFinite(signals[name]))) return null;
   for (const name of judge.signals) told[`signal:${name}`] = signals[name];
-  const gains = [...judge.bias[now.row]];
+  const row = judge.rows ? judge.rows[now.row] : now.row;  // suites may share one
+  const gains = [...judge.bias[row]];
   for (const { source, knots, heights } of judge.terms)
-    heights[now.row].forEach((row, stage) => { gains[stage] += height(knots, row, told[source]); });
+    heights[row].forEach((own, stage) => { gains[stage] += height(knots, own, told[source]); });
   return gains;
 }
 

@@ -5,7 +5,7 @@ gets an artifact of its own beside them.
     python tests/golden/make.py tests/golden/v1 bounded sessions
     python tests/golden/make.py tests/golden/v2 vector
     python tests/golden/make.py tests/golden/v3 pieces steered
-    python tests/golden/make.py tests/golden/v4 chains steered-chains
+    python tests/golden/make.py tests/golden/v4 chains steered-chains shared turns
     python tests/golden/make.py tests/golden/v5 harnesses team
     python tests/golden/make.py tests/golden/v6 life life-chains
 """
@@ -282,6 +282,39 @@ def chained(spec: Any) -> Any:
     return dataclasses.replace(spec, name="golden-chains", points=points, point="chained", chains=chains)
 
 
+def in_shared_rows(spec: PolicySpec) -> PolicySpec:
+    """The policy of chains whose acceptance models have a row for several suites each: all of them one, or one suite
+    its own."""
+
+    def shared(judge: Judge, rows: tuple[int, ...]) -> Judge:
+        most = max(rows) + 1
+        terms = tuple(term._replace(heights=term.heights[:most]) for term in judge.terms)
+        return Judge(judge.later, judge.signals, judge.bias[:most], terms, np.array(rows, np.int64))
+
+    known: dict[int, Judge] = {}
+    for judge in (stage.judge for chain in spec.chains for stage in chain if stage.judge is not None):
+        known.setdefault(id(judge), shared(judge, ((0, 0, 0), (0, 1, 0), (0, 0, 1))[len(known) % 3]))
+    chains = tuple(
+        tuple(
+            stage if stage.judge is None else stage._replace(judge=known[id(stage.judge)]) for stage in chain
+        )
+        for chain in spec.chains
+    )
+    return dataclasses.replace(spec, name="golden-shared", chains=chains)
+
+
+def with_turn_caps(spec: PolicySpec) -> PolicySpec:
+    """The policy of chains in which some runs are stopped after some calls, one of them at dollars, too."""
+    first, second, third, *rest = spec.chains
+    chains = (
+        (first[0]._replace(cap_turns=12), *first[1:]),
+        (second[0]._replace(cap_turns=1), *second[1:]),
+        (third[0]._replace(cap_usd=None, cap_turns=1_000_000),),
+        *rest,
+    )
+    return dataclasses.replace(spec, name="golden-turns", chains=chains)
+
+
 def in_sessions(spec: PolicySpec) -> PolicySpec:
     """The policy with what is known of sessions, of some candidates in some suites."""
     rows = tuple(
@@ -368,6 +401,8 @@ def main() -> None:
         "steered": in_pieces(steered(logarithmic(spec))),
         "chains": chained(spec),
         "steered-chains": chained(steered(logarithmic(spec))),
+        "shared": in_shared_rows(chained(spec)),
+        "turns": with_turn_caps(chained(spec)),
         "harnesses": in_harnesses(spec),
         "team": with_team(chained(spec)),
         "life": with_life(in_pieces(spec)),

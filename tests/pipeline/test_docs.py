@@ -183,3 +183,4 @@ def test_the_recipe_of_the_page_is_one() -> None:
     [text] = re.findall(r"<!-- recipe -->\n```yaml\n(.*?)```", page, flags=re.S)
     recipe = Recipe.model_validate(yaml.safe_load(text))
     assert (recipe.signals, recipe.stages, recipe.caps) == (["logprob"], 2, True)
+    assert recipe.latency_p95_s == 20

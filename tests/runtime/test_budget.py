@@ -139,6 +139,27 @@ def test_a_run_that_its_cap_stops_goes_on_to_the_next_stage(make_spec: Any) -> N
     assert later.judge(stopped="limit") is None
 
 
+def test_a_run_is_stopped_after_its_cap_in_turns_whatever_the_slack_and_the_prices(make_spec: Any) -> None:
+    chain = (Stage(0, cap_turns=3), Stage(2))
+    table = ((Limits(100, 40, 0.5),) * 3,) * 3
+    for prices in (Prices(1.0, 1.0), None):
+        profiles = tuple(profile._replace(prices=prices) for profile in make_spec().profiles)
+        spec = make_spec(
+            points={"default": (Cascade((0, 0, 0), 1.0),)}, chains=(chain,), profiles=profiles, limits=table
+        )
+        first = Policy(spec).decide("the quick brown fox")
+        budget = Budget.of(first, slack=4.0)
+        assert (first.cap_turns, first.cap_usd, first.limits) == (3, None, Limits(100, 3, 0.5))
+        assert (budget.max_turns, budget.max_usd) == (3, None if prices is None else 2.0)
+        for _ in range(3):
+            budget.reserve(900).settle(900, 100)
+        with pytest.raises(BudgetExceeded) as stopped:
+            budget.reserve(900)
+        assert stopped.value.limit == "turns"
+        later = first.judge(stopped="limit")
+        assert later is not None and (later.model, later.cap_turns, later.limits.turns) == ("dear", None, 40)
+
+
 IMPOSSIBLE: list[dict[str, Any]] = [
     {"max_usd": 1.0}, {"max_turns": -1}, {"max_tokens": float("nan")}, {"max_turns": True}, {"max_tokens": "5"},
 ]  # fmt: skip

@@ -18,6 +18,7 @@ from router_lab.runtime.artifact import load_policy, save_policy
 from router_lab.runtime.chains import Chain, Judge, Stage, Term
 from router_lab.runtime.codec import decode, encode
 from router_lab.runtime.errors import PolicyError
+from router_lab.runtime.judging import gains_many, gains_of
 from router_lab.runtime.points import Assign, Cascade, Follow
 from router_lab.runtime.policy import Policy
 
@@ -90,6 +91,36 @@ def test_a_policy_with_chains_is_written_as_it_is_read(make_random: Any, tmp_pat
         assert answers[0] == answers[1] or answers[0]._but(_revision=None) == answers[1]._but(_revision=None)
 
 
+def test_suites_that_share_a_row_of_a_model_are_judged_alike_and_stored_once(
+    make_random: Any, tmp_path: Path
+) -> None:
+    """Of three rows (no known suite, a, b) the first two share one: as if it stood there twice."""
+    own = judge()
+    one, two = np.array([[0.0, 0.0], [1.0, 1.0]]), np.zeros((2, 2, 3)) + np.array([0.0, 9.0])[:, None, None]
+    few = own._replace(
+        bias=one, terms=(term("agrees", heights=two),), rows=np.array([0, 0, 1], np.int64), signals=()
+    )
+    each = few._replace(bias=one[[0, 0, 1]], terms=(term("agrees", heights=two[[0, 0, 1]]),), rows=None)
+    values = {"agrees": 0.5}
+    many = {"agrees": np.array([0.5, 0.0, 1.0])}
+    every = np.arange(3)
+    for row in range(3):
+        assert gains_of(few, row, values) == gains_of(each, row, values)
+    assert gains_of(few, 2, values)[0] - gains_of(few, 1, values)[0] == 10.0
+    assert gains_many(few, every, many).tolist() == gains_many(each, every, many).tolist()
+    policy = Policy(
+        make_random(
+            chains=((Stage(0, few), Stage(2), Stage(4)),), points={"half": (Cascade((0, 0, 0), 1.0),)}
+        )
+    )
+    folder = save_policy(policy, tmp_path / "one")
+    [stored] = json.loads((folder / "policy.json").read_text())["judges"]
+    assert stored["rows"] == [0, 0, 1] and len(stored["bias"]) == 2
+    read = load_policy(folder).spec.chains[0][0].judge
+    assert read is not None and read.rows is not None and not read.rows.flags.writeable
+    assert gains_of(read, 2, values) == gains_of(few, 2, values)
+
+
 def test_a_policy_without_chains_is_written_for_older_readers(make_random: Any) -> None:
     assert encode(make_random())[0]["schema_version"] == 1
     value = encode(make_random(points={"half": (Assign((0, 1, 2)),)}))[0]
@@ -109,6 +140,10 @@ RULES: list[tuple[dict[str, Any], str]] = [
     ({"chains": ((Stage(3, None, 0.0),), *chains())}, "stage 0: cap_usd 0.0 is not null"),
     ({"chains": ((Stage(3, None, 2e9),), *chains())}, "stage 0: cap_usd 2000000000.0"),
     ({"chains": ((Stage(3, None, BAD),), *chains())}, "stage 0: cap_usd nan"),
+    *(
+        ({"chains": ((Stage(3, cap_turns=turns),), *chains())}, f"stage 0: cap_turns {told} is not null, nor a whole")
+        for turns, told in ((0, "0"), (True, "True"), (1_000_001, "1000001"), (2.0, "2.0"))
+    ),
     ({"chains": ((Stage(3), Stage(3)), *chains())}, r"asks a candidate twice: columns \[3, 3\]"),
     ({"chains": ((Stage(3, judge()),), *chains())}, "chains: 0: its last stage has a judge"),
     ({"chains": chains(later=(4, 2))}, r"stage 0: its judge is of later stages \(4, 2\)"),
@@ -123,6 +158,18 @@ RULES: list[tuple[dict[str, Any], str]] = [
     ({"chains": chains(bias=np.zeros((3, 2), np.float32))}, "bias is float32"),
     ({"chains": chains(bias=np.full((3, 2), BAD))}, "bias holds a number that is not finite"),
     ({"chains": chains(bias=np.full((3, 2), 1e10))}, "bias holds a number .* beyond 1e"),
+    ({"chains": chains(rows=np.zeros(2, np.int64))}, r"rows are int64\[2\], not int64\[3\]"),
+    ({"chains": chains(rows=np.zeros(3))}, r"rows are float64\[3\], not int64\[3\]"),
+    ({"chains": chains(rows=(0, 0, 1))}, r"rows are \(0, 0, 1\), not int64\[3\]"),
+    ({"chains": chains(rows=np.array([0, -1, 0]))}, r"rows \[0, -1, 0\] do not name rows from 0 in the order"),
+    ({"chains": chains(rows=np.array([1, 0, 0]))}, r"rows \[1, 0, 0\] do not name rows from 0 in the order"),
+    ({"chains": chains(rows=np.array([0, 2, 1]))}, r"rows \[0, 2, 1\] do not name rows from 0 in the order"),
+    ({"chains": chains(rows=np.array([0, 1, 2]))}, "rows: each suite has its own; leave them out"),
+    ({"chains": chains(rows=np.array([0, 1, 0]))}, r"bias is float64\[3, 2\], not float64\[2, 2\]"),
+    (
+        {"chains": chains(rows=np.array([0, 1, 0]), bias=np.zeros((2, 2)))},
+        r"heights is float64\[3, 2, \d\], not float64\[2, 2, ",
+    ),
     ({"chains": chains(terms=(term("agrees"),) * 129)}, "129 terms, not a tuple of up to 128"),
     ({"chains": chains(terms=(("agrees", (0.0, 1.0)),))}, "term 0 is .*, not a Term"),
     *(({"chains": chains(terms=(term(source),))}, f"term 0: source {source!r} is not one of") for source in (
@@ -167,6 +214,8 @@ FORGED: list[tuple[str, Any, str]] = [
     ("chains", [[]] * 5000, "chains: 5,000, not a list"),
     ("chains", [[{"column": 0}]], "chains: 0: unknown or missing keys: cap_usd, judge"),
     ("chains", [[{"column": 0, "cap_usd": None, "judge": 3}]], "chains: 0: judge 3 is not an index of 1 judges"),
+    ("chains", [[{"column": 0, "cap_usd": None, "judge": None, "cap_turns": None}]], "chains: 0: None is not a whole"),
+    ("chains", [[{"column": 0, "cap_usd": None, "judge": None, "turns": 1}]], "chains: 0: unknown or missing keys: turns"),
     ("chains", [[{"column": "0", "cap_usd": None, "judge": None}]], "chains: 0: '0' is not a whole number"),
     ("chains", [[{"column": 3, "cap_usd": "1", "judge": None}]], "chains: 0: '1' is not a number"),
     ("chains", [[{"column": 3, "cap_usd": None, "judge": None}]], "judges: 0 is named by no stage"),
@@ -176,6 +225,9 @@ FORGED: list[tuple[str, Any, str]] = [
     ("judges", [{"later": [2, 4], "signals": [], "bias": [[0.0]], "terms": []}], "judges: 0: bias has not the shape"),
     ("judges", [{"later": [2, 4], "signals": [], "bias": [[0.0, "1"]], "terms": []}], "judges: 0: '1' is not a number"),
     ("judges", [{"later": [2, 4], "signals": [], "bias": [[0, 0]] * 3, "terms": [{}] * 129}], "judges: 0: 129 terms"),
+    ("judges", [{"later": [2, 4], "signals": [], "bias": [[0, 0]], "terms": [], "rows": [0, 0.0, 0]}], "0.0 is not a whole"),
+    ("judges", [{"later": [2, 4], "signals": [], "bias": [[0, 0]], "terms": [], "rows": 0}], "judges: 0: 0 is not a list"),
+    ("judges", [{"later": [2, 4], "signals": [], "bias": [[0, 0]], "terms": [], "rows": [0, 10**30, 0]}], "judges: 0: "),
     ("judges", [{"later": [2, 4], "signals": [], "bias": [[0, 10**400]] * 3, "terms": []}], "judges: 0: int too large"),
     ("judges", [{"later": [2, 4], "signals": [[]], "bias": [[0, 0]] * 3, "terms": []}], "signal .* is not 1 to 64"),
 ]  # fmt: skip

@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from router_lab.certificate import Certificate
+from router_lab.certificate import Certificate, ChainsTooSlow, TooSlow, TurnCaps, WithoutCalls
 from router_lab.cli import cli
 from router_lab.cli.describe_chains import (
     answers_read,
+    calls_lacking,
     caps_told,
     chain_rows,
     decision_rows,
     piece_lines,
     stages_table,
+    too_slow_told,
 )
 from router_lab.cli.describe_policy import coverage, reads, who_serves
 from router_lab.cli.fit import summary
@@ -33,7 +35,7 @@ from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.chains import Chain, Judge, Stage, Term
 from router_lab.runtime.features import Featuriser
 from router_lab.runtime.model import Candidate, Linear, PolicySpec, Prices, Profile
-from router_lab.runtime.points import Assign, Cascade
+from router_lab.runtime.points import Assign, Cascade, cap_described, chain_described
 from router_lab.runtime.policy import Policy
 from tests.fit_worlds import answered
 from tests.terminal import in_terminal
@@ -240,3 +242,32 @@ def test_mlflow_gets_what_the_certificate_says_of_chains() -> None:
         "chains_savings_without_signals": 0.25, "chains_gain": 0.1,
     }  # fmt: skip
     assert chain_metrics(policy(certificate={"verdict": "pass"})) == {}
+
+
+def test_chains_that_are_too_slow_are_named_with_where_and_how_long() -> None:
+    def told(*left_out: TooSlow) -> list[str]:
+        return list(too_slow_told(ChainsTooSlow(latency_p95_s=6.0, considered=3, left_out=left_out)))
+
+    both = (("cheap", "low"), ("strong", None))
+    assert told() == ["none of 3 chains: each request within the 6.00 s allowed (P95)"]
+    assert list(too_slow_told(None)) == []
+    assert told(
+        TooSlow(stages=both, least_s=7.25, most_s=14.0, suites=("a", "b"), some_versions=("c",)),
+        TooSlow(stages=both, least_s=9.0, most_s=9.0, suites=tuple("abcde"), some_versions=()),
+    ) == [
+        "cheap @ low → strong: P95 7.25 s to 14 s, 6.00 s allowed; left out in a, b, some tradeoffs or caps of it in c",
+        "cheap @ low → strong: P95 9.00 s, 6.00 s allowed; left out in a, b, c and 2 more",
+    ]
+
+
+def test_caps_in_turns_are_told_beside_those_in_dollars() -> None:
+    assert cap_described(Stage(0)) == ""
+    assert cap_described(Stage(0, None, 0.25)) == "$0.25"
+    assert cap_described(Stage(0, cap_turns=1)) == "1 turn"
+    assert cap_described(Stage(0, None, 0.25, 1200)) == "$0.25 or 1,200 turns"
+    assert chain_described((Stage(0, cap_turns=12), Stage(2)), ("a", "b", "c")) == "a (to 12 turns) → c"
+    lacking = WithoutCalls(candidate=("cheap", "low"), runs=3, of=1200)
+    assert list(calls_lacking(None)) == []
+    assert list(calls_lacking(TurnCaps(considered=(("strong", None),), left_out=(lacking,)))) == [
+        "not considered of cheap @ low: 3 of its 1,200 runs have no `turns_usd` (docs/chains.md#caps)"
+    ]

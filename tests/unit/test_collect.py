@@ -101,6 +101,37 @@ def test_prefix_caching_reads_what_the_turn_before_held(tmp_path: Path, prices: 
     cached, _ = collect([tmp_path / "logs"], prices=prices, caching="prefix")
     # Written: 1000, 500, 300 at 2.5; read: 0, 1000, 1500 at .2.
     assert cached.cost_usd[0] == pytest.approx((1800 * 2.5 + 2500 * 0.2 + 300) / 1e6)
+    by_call = {
+        "none": [2100e-6, 3100e-6, 3700e-6],
+        "prefix": [
+            (1000 * 2.5 + 100) / 1e6,
+            (500 * 2.5 + 1000 * 0.2 + 100) / 1e6,
+            (300 * 2.5 + 1500 * 0.2 + 100) / 1e6,
+        ],
+    }
+    for found, caching in ((plain, "none"), (cached, "prefix")):
+        assert json.loads(found.turns_usd[0]) == pytest.approx(by_call[caching], abs=1e-15)
+
+
+def test_what_each_call_cost_follows_the_prices_of_its_calls_or_is_not_known(
+    tmp_path: Path, prices: Path
+) -> None:
+    turns = [model_event({"input_tokens": n, "output_tokens": 10}) for n in (1000, 1500)]
+    write_log(tmp_path / "logs", sample(1, "C", turns), sample(2, "C", turns[:1]))
+    outcomes, calls = collect([tmp_path / "logs"], prices=prices)
+    # Of one call, `cost_usd` says it.
+    assert outcomes["turns_usd"].isna().tolist() == [False, True]
+    folder = tmp_path / "again"
+    folder.mkdir()
+    path = write_outcomes(outcomes, folder / "outcomes.parquet")
+    without, _ = collect([path], prices=prices)
+    assert "turns_usd" not in without or without["turns_usd"].isna().all()
+    write_calls(calls, folder / "calls.parquet")
+    anew, _ = collect([path], prices=prices, caching="prefix")
+    assert json.loads(anew.turns_usd[0]) == pytest.approx(
+        [(2500 + 100) / 1e6, (1250 + 200 + 100) / 1e6], abs=1e-15
+    )
+    assert sum(json.loads(anew.turns_usd[0])) == pytest.approx(anew.cost_usd[0])
 
 
 def test_batch_is_paid_at_its_factor_and_has_no_latency(tmp_path: Path, prices: Path) -> None:

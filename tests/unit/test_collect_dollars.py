@@ -314,15 +314,17 @@ def test_tools_that_cost_money_are_in_a_requests_cost(tmp_path: Path) -> None:
         "provider": {"web_search": 2},
         "own": {"bash": 1, "tavily": 1},
     }
+    # The first call searched twice, and the paid tool was called after it; the second cost its tokens alone.
+    assert json.loads(outcomes.loc[0, "turns_usd"]) == pytest.approx([0.0283, 0.0003], abs=1e-12)
     # Priced anew from the table, with its calls and without them.
     outcomes.to_parquet(tmp_path / "o.parquet")
     assert collect([tmp_path / "o.parquet"], prices=table)[0].loc[0, "cost_usd"] == pytest.approx(
         0.0286, abs=1e-12
     )
     calls.to_parquet(tmp_path / "calls.parquet")
-    assert collect([tmp_path / "o.parquet"], prices=table)[0].loc[0, "cost_usd"] == pytest.approx(
-        0.0286, abs=1e-12
-    )
+    anew = collect([tmp_path / "o.parquet"], prices=table)[0]
+    assert anew.loc[0, "cost_usd"] == pytest.approx(0.0286, abs=1e-12)
+    assert pd.isna(anew.loc[0, "turns_usd"])  # after which call the tools were called, the table does not say
     path = log(tmp_path, sample(asked(answer()), used("web_search")))
     with pytest.warns(
         RouterLabWarning, match="tool `web_search` was called 1 times by the harness and counts as free"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from typing import Any
 
@@ -324,3 +325,143 @@ def test_no_chain_is_deployed_that_gains_nothing(told: float) -> None:
     assert gain is None or (gain.value or 0) > 0
     if shown.chains is None:
         assert not any(isinstance(piece, Cascade) for piece in policy.spec.points["default"])
+
+
+def slow_cheap(seconds: float, n: int = 600) -> pd.DataFrame:
+    """The world where the small one takes `seconds` in s0 and 1 in s1; the large one takes 5."""
+    frame = world(2.0, n)
+    slow = (frame["suite"] == "s0") & (frame["model"] == "small")
+    return frame.assign(latency_s=frame["latency_s"].mask(slow, seconds))
+
+
+def test_a_chain_that_takes_too_long_in_a_suite_is_not_considered_there() -> None:
+    # In s0 a request that asks both takes 9 + 5, in s1 1 + 5.
+    frame = slow_cheap(9.0)
+    policy = fit_policy(recipe(latency_p95_s=6.0), frame)
+    for piece in policy.spec.points["default"]:
+        assert isinstance(piece, Cascade)
+        in_s0, in_s1 = piece.chains[1], piece.chains[2]
+        assert in_s0 is None and in_s1 is not None and len(policy.spec.chains[in_s1]) == 2
+    shown = Certificate.of(policy).chains_too_slow
+    assert shown is not None and (shown.latency_p95_s, shown.considered) == (6.0, 1)
+    [one] = shown.left_out
+    assert one.stages == (("small", None), ("large", None))
+    # Where fewer than one in twenty ask the large one, 95 % take no more than the small one's 9 s.
+    assert one.suites == ("s0",) and one.some_versions == ()
+    assert 9.0 <= one.least_s <= one.most_s == 14.0
+    loose = fit_policy(recipe(latency_p95_s=14.0), frame)
+    free = fit_policy(recipe(), frame)
+    assert loose.spec.points == free.spec.points
+    told = Certificate.of(loose).chains_too_slow
+    assert told is not None and told.left_out == () and Certificate.of(free).chains_too_slow is None
+
+
+def test_where_every_chain_is_too_slow_none_was_considered() -> None:
+    found = fit_policy(recipe(latency_p95_s=0.5), world())
+    shown = Certificate.of(found)
+    assert found.spec.chains == () and shown.chains_lost is None and shown.chains_too_slow is not None
+    assert [one.suites for one in shown.chains_too_slow.left_out] == [("s0", "s1")]
+    plain = Certificate.of(fit_policy(recipe(escalate=False), world()))
+    assert shown.savings == plain.savings
+
+
+def test_seconds_that_are_bounded_must_be_recorded() -> None:
+    frame = world()
+    lacking = frame["latency_s"].mask((frame["sample_id"] == "7") & (frame["model"] == "large"))
+    with pytest.raises(
+        InputError,
+        match=r"1 of 1,200 scored rows have no `latency_s`, the first sample '7' of suite 's1' by large",
+    ):
+        fit_policy(recipe(latency_p95_s=6.0), frame.assign(latency_s=lacking))
+    with pytest.raises(
+        InputError, match=r"latency_p95_s: 6 bounds the seconds of chains, and 1,200 of 1,200"
+    ):
+        fit_policy(recipe(latency_p95_s=6.0), frame.drop(columns="latency_s"))
+    # Nothing is bounded where nobody is asked twice.
+    for changes in ({"stages": 1}, {"escalate": False}):
+        fit_policy(recipe(latency_p95_s=6.0, **changes), frame.drop(columns="latency_s"))
+
+
+@pytest.mark.parametrize(("bound", "left"), [(5.9, [("s0", "s1")]), (6.0, [])])
+def test_a_failed_check_that_takes_too_long_sends_nobody_on(
+    bound: float, left: list[tuple[str, ...]]
+) -> None:
+    """Half of the small one's answers fail their check: these take 1 s and the large one's 5."""
+    frame = world().drop(columns=["signal_sure", "signals_usd", "answer"])
+    checked = frame["quality"].gt(0.5).where(frame["model"] == "small")
+    found = fit_policy(recipe(latency_p95_s=bound), frame.assign(check=checked))
+    shown = Certificate.of(found)
+    assert bool(shown.escalation) is not bool(left)
+    assert shown.chains_too_slow is not None
+    assert [one.suites for one in shown.chains_too_slow.left_out] == left
+
+
+def looping(n: int = 400, seed: int = 7) -> pd.DataFrame:
+    """One agent: a third of its runs end well, after 3 to 6 calls of 1; the others loop for 20 calls of .25."""
+    rng = np.random.default_rng(seed)
+    right = rng.random(n) < 1 / 3
+    runs = [[1.0] * int(rng.integers(3, 7)) if good else [0.25] * 20 for good in right]
+    return pd.DataFrame(
+        {
+            "suite": "swe",
+            "sample_id": [str(i) for i in range(n)],
+            "model": "large",
+            "quality": right.astype(float),
+            "cost_usd": [sum(run) for run in runs],
+            "turns": [len(run) for run in runs],
+            "turns_usd": [json.dumps(run) for run in runs],
+        }
+    )
+
+
+def test_a_cap_in_turns_stops_what_dollars_do_not_tell_and_is_certified() -> None:
+    frame = looping()
+    policy = fit_policy(recipe(caps=True), frame)
+    shown = Certificate.of(policy)
+    assert shown.verdict == "pass" and shown.savings is not None and shown.chains is not None
+    assert shown.turn_caps is not None
+    assert (shown.turn_caps.considered, shown.turn_caps.left_out) == ((("large", None),), ())
+    # Six calls of .25 instead of twenty: 3.5 of each wrong run, which are all that is saved.
+    wrong = 1 - frame["quality"].mean()
+    assert shown.savings.value == pytest.approx(3.5 * wrong / frame["cost_usd"].mean(), abs=0.02)
+    assert shown.chains.stopped == pytest.approx(wrong, abs=0.02)
+    assert all(stage.cap_usd is None and stage.cap_turns == 6 for (stage, *_) in policy.spec.chains)
+    decisions = [policy.decide("", suite="swe", key=str(k)) for k in range(50)]
+    decision = next(d for d in decisions if d.code == "chained")
+    assert (decision.cap_turns, decision.limits.turns, decision.cap_usd) == (6, 6, None)
+    assert decision.judge(stopped="limit") is None
+    fresh = looping(300, 8).assign(sample_id=lambda t: "fresh " + t["sample_id"])
+    scored = replay(policy, fresh)
+    by_hand = np.where(fresh["turns"] > 6, 1.5, fresh["cost_usd"])
+    share = next(iter(scored.served[0, 1:]))
+    assert scored.cost_usd == pytest.approx((share * by_hand + (1 - share) * fresh["cost_usd"]).mean())
+    assert scored.quality == pytest.approx(fresh["quality"].mean())
+
+
+def test_without_the_dollars_of_each_call_turns_are_not_capped_and_that_is_said() -> None:
+    frame = looping()
+    for lacking in (
+        frame.drop(columns="turns_usd"),
+        frame.assign(turns_usd=frame["turns_usd"].where(frame.index != 5)),
+    ):
+        policy = fit_policy(recipe(caps=True), lacking)
+        shown = Certificate.of(policy).turn_caps
+        runs = 400 if "turns_usd" not in lacking else 1
+        assert shown is not None and shown.considered == ()
+        assert [(str(one.who), one.runs, one.of) for one in shown.left_out] == [("large", runs, 400)]
+        assert all(stage.cap_turns is None for chain in policy.spec.chains for stage in chain)
+    assert Certificate.of(fit_policy(recipe(), frame)).turn_caps is None
+
+
+def test_a_replay_that_does_not_know_what_calls_cost_says_so() -> None:
+    policy = fit_policy(recipe(caps=True), looping())
+    fresh = looping(100, 9).assign(sample_id=lambda t: "fresh " + t["sample_id"])
+    with pytest.raises(
+        InputError,
+        match=r"'p' stops runs of large after some model calls, and 100 of its 100 runs have no `turns_usd`",
+    ):
+        replay(policy, fresh.drop(columns="turns_usd"))
+    with pytest.raises(
+        InputError, match=r"sample 'fresh 0' .*`turns_usd` adds up to .*was priced anew without its calls"
+    ):
+        replay(policy, fresh.assign(cost_usd=2 * fresh["cost_usd"]))

@@ -38,8 +38,16 @@ from router_lab.gates.result import GateReport, Result
 from router_lab.metrics import Estimate, advice, estimate_of_sums, paired_saving, verdict
 from router_lab.metrics.advice import lost_to_mix, shown_to_lose, who_mixes
 from router_lab.metrics.bound import Spread, caution_at, growth_needed, reach, skewed
-from router_lab.metrics.curves import aiq, apgr, call_curve, cpt, non_decreasing_hull
-from router_lab.metrics.estimate import bounded_interval, effective_size
+from router_lab.metrics.curves import (
+    aiq,
+    apgr,
+    call_curve,
+    column_quantiles,
+    cpt,
+    non_decreasing_hull,
+    weighted_quantile,
+)
+from router_lab.metrics.estimate import bounded_interval, clustered_mean, clustered_value, effective_size
 from router_lab.metrics.paired import Recorded, column_means, heaviest
 from router_lab.metrics.steady import normal_quantile, t_below, t_quantiles
 from router_lab.metrics.twophase import KNOWN, SHARES, best_share, run_throughout, solved, suites_of
@@ -642,3 +650,26 @@ def test_the_least_margin_is_that_of_the_surest_gate() -> None:
     assert found.smallest_margin == certifiable_margin(gain, 0.99) > certifiable_margin(gain, 0.9)
     assert run_gates(always(0), fresh, []).smallest_margin == certifiable_margin(gain, 0.9)
     assert run_gates(always(1), fresh, gates).smallest_margin is None
+
+
+def test_quantiles_of_columns_are_those_of_equal_weights() -> None:
+    rng = np.random.default_rng(4)
+    values = np.where(rng.random((41, 5)) < 0.2, np.nan, rng.normal(size=(41, 5)))
+    values[:, 4] = np.nan
+    for share in (0.0, 0.5, 0.95, 1.0):
+        found = column_quantiles(values, share)
+        each = [weighted_quantile(column, np.ones(41), share) for column in values.T]
+        assert np.array_equal(found, each, equal_nan=True)
+    assert column_quantiles(np.arange(20.0)[:, None], 0.95).tolist() == [18.0]
+
+
+def test_a_value_alone_is_that_of_the_mean_to_the_last_bit() -> None:
+    rng = np.random.default_rng(5)
+    for weights in (None, rng.uniform(1, 3, 57)):
+        values = np.where(rng.random(57) < 0.2, np.nan, rng.normal(size=57))
+        groups = rng.integers(0, 20, 57)
+        assert (
+            clustered_value(values, groups, weights=weights)
+            == clustered_mean(values, groups, weights=weights).value
+        )
+    assert np.isnan(clustered_value([np.nan], [0]))
