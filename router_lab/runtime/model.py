@@ -4,6 +4,7 @@ and reads them."""
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -350,6 +351,12 @@ def cost_from_link(value: NDArray[np.float64], link: str) -> NDArray[np.float64]
         return value
     whole = np.floor(value)
     return np.asarray((np.ldexp(1.0 + (value - whole), whole.astype(np.int32)) - 1.0) * 1e-9, np.float64)
+
+
+def unlinked(value: float) -> float:
+    """`cost_from_link` of one number, where the link is `log2ish`: by the same steps."""
+    whole = math.floor(value)
+    return (math.ldexp(1.0 + (value - whole), whole) - 1.0) * 1e-9
 
 
 def group_code(suite: str, group: str) -> int:
