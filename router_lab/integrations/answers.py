@@ -51,7 +51,11 @@ def used(api: str, usage: object) -> Used | None:
 
 def field(value: object, name: str) -> object:
     """A key of a dict or an attribute of an SDK's model; None where it is missing."""
-    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+    if isinstance(value, dict):
+        return value.get(name)
+    found = getattr(value, name, None)
+    # Asked last: it is dear of a model of an SDK, which is none.
+    return value.get(name) if found is None and isinstance(value, Mapping) else found
 
 
 def items(value: object) -> Sequence[object]:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,7 +83,7 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
             gateway = self.gateway
             router = _router()
             models = set() if router is None else router.model_names
-            id = uuid.uuid4().hex  # LiteLLM's own may be the caller's, and so another request's, too
+            id = os.urandom(16).hex()  # LiteLLM's own may be the caller's, and so another request's, too
             kept, request = gateway.begin(id, api, data, models, _session(data))
         except BudgetExceeded as error:
             raise _refused(402, "budget_exceeded", str(error)) from error

@@ -111,6 +111,7 @@ _EVER, _BEFORE = 5, 6
 """Prices that artifacts have had from the first, null or not; kinds older than the price of a
 request: later ones stand behind it, so that nothing given by position moves."""
 _KINDS = [kind.name for kind in PRICED]
+_WITHIN = {kind: (kind, *(one.name for one in inside(kind))) for kind in _KINDS}
 _FEW = (*_KINDS[_EVER:_BEFORE], "per_1k_requests", *_KINDS[_BEFORE:])
 _Fields: Any = record(
     "_Fields",
@@ -145,7 +146,7 @@ class Prices(_Fields):  # type: ignore[misc]
 
     def dearest(self, name: str) -> float:
         """What a token counted as that kind costs at most, whichever kind within it it is."""
-        return max(getattr(self, kind) or 0.0 for kind in (name, *(kind.name for kind in inside(name))))
+        return max([getattr(self, kind) or 0.0 for kind in _WITHIN[name]])
 
 
 class Limits(NamedTuple):
