@@ -26,8 +26,12 @@ class Answer(NamedTuple):
     id: str | None = None
 
 
-def read(api: str, answer: object) -> Answer:
-    """The answer of `api` to a request that was not streamed; what cannot be read is unknown."""
+def read(api: str, answer: object, judged: bool = True) -> Answer:
+    """The answer of `api` to a request that was not streamed; what cannot be read is unknown.
+    judged: whether what it says matters, or what it used alone."""
+    if not judged:
+        id = field(answer, "id") if api == "openai_responses" else None
+        return Answer(used=used(api, field(answer, "usage")), id=_text(id))
     if api == "anthropic":
         return _message(answer)
     return _response(answer) if api == "openai_responses" else _completion(answer)

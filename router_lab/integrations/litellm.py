@@ -105,12 +105,12 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
 
         async def call(turn: Turn) -> tuple[object, Answer | None]:
             if turn is kept.turn:
-                return response, read(kept.api, response)
+                return response, read(kept.api, response, turn.judged)
             request = gateway.request(kept._replace(turn=turn))
             made = await getattr(_router(), _CALLS[kept.api])(
                 **{key: value for key, value in request.items() if key not in _OF_ONE_CALL}
             )
-            return made, read(kept.api, made)
+            return made, read(kept.api, made, turn.judged)
 
         answer, turn = await arun(gateway.routing.calls(kept.turn), call)
         gateway.tell(id, turn.told)
