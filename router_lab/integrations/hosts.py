@@ -28,12 +28,13 @@ class Host(NamedTuple):
 
     def named(self, profile: Profile, suite: str | None = None) -> str | None:
         """The name under which the host knows a candidate's model; None if it does not."""
-        names = [profile.candidate.model]
+        own = profile.candidate.model
+        if self.models is not None and own in self.models:
+            return own
         arguments = for_suite(profile, suite).request.get("arguments") or {}
-        names += [arguments["model"]] if isinstance(arguments.get("model"), str) else []
-        if self.models is None:
-            return names[-1]
-        return next((name for name in names if name in self.models), None)
+        measured = arguments.get("model")
+        named = measured if isinstance(measured, str) else own
+        return named if self.models is None or named in self.models else None
 
     def lacks(self, profile: Profile, suite: str | None) -> str | None:
         """Why the host cannot serve a candidate for a suite; None if it can."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from itertools import pairwise
 from operator import mul
 from typing import Any, TypeAlias
@@ -73,10 +74,11 @@ class Brief:
     ) -> None:
         linear = spec.linear
         self._buckets, self._cap = spec.featuriser.buckets, spec.featuriser.cap
-        self._link, self._half = linear.cost_link, len(spec.profiles)
+        self._link = linear.cost_link
         self._row_of, self._scores = row_of.data, scores.ravel().data
         self._rows = np.ascontiguousarray(linear.weights).ravel().data
-        columns = linear.scale, linear.dense_scale, least, most, linear.dense.T
+        self._dense = [tuple(column) for column in linear.dense.T.tolist()]
+        columns = linear.scale, linear.dense_scale, least, most
         self._columns = tuple(zip(*(one.tolist() for one in columns), strict=True))
         self._bias = linear.bias.tolist()
 
@@ -86,21 +88,28 @@ class Brief:
         if found is None:
             return None
         buckets, counts = found
-        row_of, rows, scores, width = self._row_of, self._rows, self._scores, 2 * self._half
+        row_of, rows, scores, width = self._row_of, self._rows, self._scores, len(self._columns)
         known = [number * width for bucket in buckets if (number := row_of[bucket])]
         if len(known) * width > _MOST_ADDED:
             return None
         weights = [rows[begin : begin + width].tolist() for begin in known]
         sums = map(sum, zip(*weights, strict=True)) if weights else (0,) * width
         z = [scores[count * len(DENSE) + place] for place, count in enumerate(counts)]
-        size = len(buckets) or 1
+        dense = [sum(map(mul, z, column)) for column in self._dense]
+        return self.of(sums, dense, len(known), len(buckets), row)
+
+    def of(self, sums: Iterable[float], dense: Iterable[float], seen: int, own: int, row: int) -> Prediction:
+        """From whole-number sums [2c] of hashed and of dense weights, the features seen in fitting,
+        and all of them, as `Predictor._sums` has them."""
+        size = own or 1
         root, values = math.sqrt(size), list[float]()
-        for own, (scale, dense_scale, least, most, dense), bias in zip(
-            sums, self._columns, self._bias[row], strict=True
+        for hashed, counted, (scale, dense_scale, least, most), bias in zip(
+            sums, dense, self._columns, self._bias[row], strict=True
         ):
-            value = own * scale / root + sum(map(mul, z, dense)) * dense_scale + bias
+            value = hashed * scale / root + counted * dense_scale + bias
             values.append(least if value < least else min(value, most))
-        cost = values[self._half :]
+        half = len(values) // 2
+        cost = values[half:]
         if self._link != "identity":
             cost = [unlinked(value) for value in cost]
-        return tuple(values[: self._half]), tuple(cost), len(known) / size
+        return tuple(values[:half]), tuple(cost), seen / size

@@ -84,10 +84,9 @@ class Budget:
         whole: Budget | None,
     ) -> None:  # fmt: skip
         """whole: the budget of the team that this role's is a part of."""
-        self.max_turns, self.max_tokens, self.max_usd = (
-            _limit(name, value)
-            for name, value in (("max_turns", max_turns), ("max_tokens", max_tokens), ("max_usd", max_usd))
-        )
+        self.max_turns = _limit("max_turns", max_turns)
+        self.max_tokens = _limit("max_tokens", max_tokens)
+        self.max_usd = _limit("max_usd", max_usd)
         self._rates = None if prices is None else _rates(prices)
         self._line: tuple[Budget, ...] = (self,) if whole is None else (self, whole)
         """Every budget that a call of this one must fit into."""
@@ -215,10 +214,8 @@ class Budget:
         cached_tokens: the part of the input that is sure to be read from the prompt cache. Pass
         the reservation's `max_output_tokens` on to the provider.
         """
-        tokens, cached = (
-            _count(self.forecast().input_tokens if input_tokens is None else input_tokens),
-            _count(cached_tokens),
-        )
+        tokens = _count(self.forecast().input_tokens if input_tokens is None else input_tokens)
+        cached = _count(cached_tokens)
         if tokens is None or cached is None or cached > tokens:
             raise ValueError(
                 f"budget: {input_tokens!r} input tokens, {cached_tokens!r} of them cached, cannot be"
@@ -234,12 +231,9 @@ class Budget:
             room = math.inf if most is None else float(most)
             for one in self._line:
                 room = min(room, one._room(tokens))
-            room = min(
-                [
-                    room,
-                    *(self._affordable(tokens, cached, one) for one in self._line if one.max_usd is not None),
-                ]
-            )
+            for one in self._line:
+                if one.max_usd is not None:
+                    room = min(room, self._affordable(tokens, cached, one))
             output = None if math.isinf(room) else int(room)
             hold_tokens, hold_usd = tokens + (output or 0), self._price(tokens, cached, output or 0)
             for one in self._line:

@@ -81,6 +81,8 @@ class Predictor:
             if found is not None:
                 return found
         sums, dense, seen, own = self._sums(text)
+        if added is None and self._brief is not None:
+            return self._brief.of(sums.tolist(), dense.tolist(), seen, own, row)
         size = own or 1
         values = sums * self._scale
         values /= math.sqrt(size)
