@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import compress
 from operator import itemgetter, mul
@@ -88,33 +88,41 @@ class Offers:
         """
         own, gone = (None, None) if keeps is None else keeps
         left, unmet = self._allowed(arguments.allowed, own)
-        deadline_s, most_usd, least = arguments.deadline_s, arguments.max_cost_usd, arguments.min_quality
-        tier = self._cheapest_tier(arguments.tiers, deadline_s)
+        tier = self._cheapest_tier(arguments.tiers, arguments.deadline_s)
         cost_usd = tuple(map(mul, cost_usd, tier.price))
-
-        def narrow(name: str, shortfall: Sequence[float]) -> None:
-            nonlocal left
+        lacks: list[tuple[str, Sequence[float]]] = [] if gone is None else [("retires", gone)]
+        lacks += self._lacks(arguments, tier, quality, cost_usd, row, context_tokens)
+        for name, shortfall in lacks:
             nearest = min(compress(shortfall, left))
             if nearest > 0:
                 unmet.append(name)
             bar = max(nearest, 0.0)
             left = tuple([may and short <= bar for may, short in zip(left, shortfall, strict=True)])
-
-        if gone is not None:
-            narrow("retires", gone)
-        if tier.lacking is not None:
-            narrow("tiers", tier.lacking)
-        if context_tokens is not None:
-            output = self._output[row] if self._output else (0.0,) * len(left)
-            sizes = zip(output, self._window, strict=True)
-            narrow("context_tokens", [context_tokens + answer - window for answer, window in sizes])
-        if deadline_s is not None:
-            narrow("deadline_s", [seconds - deadline_s for seconds in tier.seconds])
-        if most_usd is not None:
-            narrow("max_cost_usd", [usd - most_usd for usd in cost_usd])
-        if least is not None:
-            narrow("min_quality", [least - good for good in quality])
         return Field(left, cost_usd, tier.names, tuple(unmet), _narrowed(left, own, gone))
+
+    def _lacks(
+        self,
+        arguments: DecideArguments,
+        tier: Tier,
+        quality: tuple[float, ...],
+        cost_usd: tuple[float, ...],
+        row: int,
+        context_tokens: float | None,
+    ) -> Iterator[tuple[str, Sequence[float]]]:
+        """By constraint of the request, the hardest first: [c] by how much each candidate misses
+        it; 0 or less = it meets it."""
+        if tier.lacking is not None:
+            yield "tiers", tier.lacking
+        if context_tokens is not None:
+            output = self._output[row] if self._output else (0.0,) * len(quality)
+            sizes = zip(output, self._window, strict=True)
+            yield "context_tokens", [context_tokens + answer - window for answer, window in sizes]
+        if (deadline_s := arguments.deadline_s) is not None:
+            yield "deadline_s", [seconds - deadline_s for seconds in tier.seconds]
+        if (most := arguments.max_cost_usd) is not None:
+            yield "max_cost_usd", [usd - most for usd in cost_usd]
+        if (least := arguments.min_quality) is not None:
+            yield "min_quality", [least - good for good in quality]
 
     def cache(
         self, previous: Candidate, cached_tokens: float, context_tokens: float | None = None
