@@ -26,8 +26,12 @@ class Answer(NamedTuple):
     id: str | None = None
 
 
-def read(api: str, answer: object) -> Answer:
-    """The answer of `api` to a request that was not streamed; what cannot be read is unknown."""
+def read(api: str, answer: object, judged: bool = True) -> Answer:
+    """The answer of `api` to a request that was not streamed; what cannot be read is unknown.
+    judged: whether what it says matters, or what it used alone."""
+    if not judged:
+        id = field(answer, "id") if api == "openai_responses" else None
+        return Answer(used=used(api, field(answer, "usage")), id=_text(id))
     if api == "anthropic":
         return _message(answer)
     return _response(answer) if api == "openai_responses" else _completion(answer)
@@ -51,7 +55,11 @@ def used(api: str, usage: object) -> Used | None:
 
 def field(value: object, name: str) -> object:
     """A key of a dict or an attribute of an SDK's model; None where it is missing."""
-    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+    if isinstance(value, dict):
+        return value.get(name)
+    found = getattr(value, name, None)
+    # Asked last: it is dear of a model of an SDK, which is none.
+    return value.get(name) if found is None and isinstance(value, Mapping) else found
 
 
 def items(value: object) -> Sequence[object]:

@@ -115,7 +115,7 @@ class Job:
     def seen(self, turn: Turn, raw: object, hides: bool, wanted: bool) -> tuple[Any, Answer | None]:
         """The SDK's answer and what was read of it; of a stream, and of a raw response, nothing."""
         if wanted and isinstance(field(raw, _ANSWERS[self.api]), list):
-            return raw, read(self.api, raw)
+            return raw, read(self.api, raw, turn.judged)
         if not watch(raw, self.api, turn.finished, hides):
             turn.finished(Answer())
         return raw, None

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from router_lab.integrations.requesting import Frame
-from router_lab.runtime.arguments import pair
+from router_lab.runtime.arguments import Named, pair
 from router_lab.runtime.clients import for_suite
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.errors import PolicyError, shown
@@ -28,12 +28,13 @@ class Host(NamedTuple):
 
     def named(self, profile: Profile, suite: str | None = None) -> str | None:
         """The name under which the host knows a candidate's model; None if it does not."""
-        names = [profile.candidate.model]
+        own = profile.candidate.model
+        if self.models is not None and own in self.models:
+            return own
         arguments = for_suite(profile, suite).request.get("arguments") or {}
-        names += [arguments["model"]] if isinstance(arguments.get("model"), str) else []
-        if self.models is None:
-            return names[-1]
-        return next((name for name in names if name in self.models), None)
+        measured = arguments.get("model")
+        named = measured if isinstance(measured, str) else own
+        return named if self.models is None or named in self.models else None
 
     def lacks(self, profile: Profile, suite: str | None) -> str | None:
         """Why the host cannot serve a candidate for a suite; None if it can."""
@@ -64,7 +65,7 @@ class Askable(NamedTuple):
     """Who may serve: `allowed` for `decide`, None = all; `said` about the others, "" where there
     are none."""
 
-    allowed: tuple[Candidate, ...] | None
+    allowed: Named | None
     said: str = ""
 
 
@@ -73,8 +74,8 @@ class Servable:
 
     def __init__(self, allowed: Collection[object] | None = None) -> None:
         """allowed: the only candidates that may serve at all, as in `Policy.decide`."""
-        named = None if allowed is None else tuple(pair(one, "allowed:") for one in allowed)
-        if named == ():
+        named = None if allowed is None else Named(dict.fromkeys(pair(one, "allowed:") for one in allowed))
+        if named is not None and not named:
             raise PolicyError("allowed names no candidate at all; leave it out to allow every one")
         self._allowed = named
         self._known: tuple[Policy, dict[tuple[Host, str | None], Askable]] | None = None
@@ -102,7 +103,7 @@ class Servable:
                 raise PolicyError(
                     f"allowed {shown(self._allowed, 300)} names no candidate of policy {policy.spec.name!r}"
                 )
-        left = tuple(who for who, why in bars.items() if why is None)
+        left = Named(who for who, why in bars.items() if why is None)
         if not left:
             raise PolicyError(
                 f"policy {policy.spec.name!r} has nobody that can be asked here: {'; '.join(_told(bars))}"

@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -85,7 +84,7 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
             gateway = self.gateway
             router = _router()
             models = set() if router is None else router.model_names
-            id = uuid.uuid4().hex  # LiteLLM's own may be the caller's, and so another request's, too
+            id = os.urandom(16).hex()  # LiteLLM's own may be the caller's, and so another request's, too
             kept, request = gateway.begin(id, api, data, models, _session(data))
         except BudgetExceeded as error:
             raise _refused(402, "budget_exceeded", str(error)) from error
@@ -107,12 +106,12 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
 
         async def call(turn: Turn) -> tuple[object, Answer | None]:
             if turn is kept.turn:
-                return response, read(kept.api, response)
+                return response, read(kept.api, response, turn.judged)
             request = gateway.request(kept._replace(turn=turn))
             made = await getattr(_router(), _CALLS[kept.api])(
                 **{key: value for key, value in request.items() if key not in _OF_ONE_CALL}
             )
-            return made, read(kept.api, made)
+            return made, read(kept.api, made, turn.judged)
 
         answer, turn = await arun(gateway.routing.calls(kept.turn), call)
         gateway.tell(id, turn.told)

@@ -264,18 +264,16 @@ class Routing:
 
 def run(plan: Plan[Raw], call: Callable[[Turn], tuple[Raw, Answer | None]]) -> tuple[Raw, Turn]:
     """Make the calls of `Routing.calls`: the answer that is kept, and its turn."""
+
+    async def made(turn: Turn) -> tuple[Raw, Answer | None]:
+        return call(turn)
+
     try:
-        turn = next(plan)
-        while True:
-            try:
-                made = call(turn)
-            except BaseException as error:  # noqa: BLE001  # the plan raises what it does not answer
-                turn = plan.throw(error)
-            else:
-                turn = plan.send(made)
+        arun(plan, made).send(None)
     except StopIteration as end:
         found: tuple[Raw, Turn] = end.value
         return found
+    raise AssertionError("nothing in it waits, so it ends at once")
 
 
 async def arun(
@@ -287,7 +285,7 @@ async def arun(
         while True:
             try:
                 made = await call(turn)
-            except BaseException as error:  # noqa: BLE001  # as in `run`
+            except BaseException as error:  # noqa: BLE001  # the plan raises what it does not answer
                 turn = plan.throw(error)
             else:
                 turn = plan.send(made)

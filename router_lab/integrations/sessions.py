@@ -86,22 +86,22 @@ class Sessions:
     def budget(self, key: str | None) -> Budget | None:
         """The budget of a named session, made with its first turn, or of a request without one;
         None where there is no allowance."""
-        allowance = self._allowance
-        if allowance == Allowance():
+        if self._allowance == Allowance():
             return None
-        fresh = Budget(
-            max_turns=allowance.turns, max_tokens=allowance.tokens, max_usd=allowance.usd, prices=FREE
-        )
         if key is None:
-            return fresh
+            return self._fresh()
         with self._lock:
             found = self._budgets.get(key)
             if found is None:
-                found = self._budgets[key] = fresh
+                found = self._budgets[key] = self._fresh()
                 if len(self._budgets) > self._most:
                     self._budgets.popitem(last=False)
             self._budgets.move_to_end(key)
             return found
+
+    def _fresh(self) -> Budget:
+        turns, tokens, usd = self._allowance
+        return Budget(max_turns=turns, max_tokens=tokens, max_usd=usd, prices=FREE)
 
     @property
     def allowance(self) -> Allowance:

@@ -135,6 +135,14 @@ class Turn:
         return self._held is not None
 
     @property
+    def judged(self) -> bool:
+        """Whether it matters what the answer says: there is somebody to ask after it."""
+        routing = self._routing
+        if not routing.escalate or self._request.stream:
+            return False
+        return routing.check is not None or bool(self.decision.chain)
+
+    @property
     def told(self) -> Told:
         """What the caller is told; once it was asked for, it stays."""
         if self._told is None:
@@ -180,7 +188,7 @@ class Turn:
         routing, request = self._routing, self._request
         self._settle(answer.used)
         onward = None
-        if routing.escalate and not request.stream and not answer.calls_tools:
+        if self.judged and not answer.calls_tools:
             signals = {**answer.signals, **_own(routing.signals, answer.text, {})}
             onward = self.decision.judge(
                 answer.text, signals=signals, check=_own(routing.check, answer.text, None)

@@ -22,6 +22,12 @@ MOST_NAMED = 10_000
 _LARGEST = 1e15
 
 
+class Named(tuple[Candidate, ...]):
+    """What `allowed` was read to: at least one, each of plain texts, once. It is not read again."""
+
+    __slots__ = ()
+
+
 class DecideArguments(NamedTuple):
     """The arguments of one `Policy.decide`, of plain types: no text is a subclass with methods of
     its own, what was a generator is a tuple, numbers are finite floats of 0 or more, a vector is
@@ -65,7 +71,7 @@ def read(
             text=prompt if type(prompt) is str else _prompt(prompt),
             suite=None if suite is None else _text(suite, "suite"),
             tiers=tiers if tiers is STANDARD else _tiers(tiers),
-            allowed=None if allowed is None else _allowed(allowed),
+            allowed=None if allowed is None else candidates(allowed),
             max_cost_usd=None if max_cost_usd is None else number(max_cost_usd, "max_cost_usd"),
             min_quality=None if min_quality is None else number(min_quality, "min_quality"),
             deadline_s=None if deadline_s is None else number(deadline_s, "deadline_s"),
@@ -142,13 +148,15 @@ def _tiers(tiers: object) -> tuple[str, ...]:
     return tuple(_text(tier, "tiers: name") for tier in _items(tiers, "tiers", f"names such as {STANDARD!r}"))
 
 
-def _allowed(allowed: object) -> tuple[Candidate, ...]:
+def candidates(allowed: object) -> Named:
     """In the order given, without repeats; a set has none, and is sorted, so that every process
-    has the same first."""
+    has the same first. PolicyError for what names no candidates."""
+    if type(allowed) is Named:
+        return allowed
     found = dict.fromkeys(pair(item, "decide: allowed") for item in _items(allowed, "allowed", "Candidates"))
     if not found:
         raise PolicyError("decide: allowed names no candidate at all; leave it out to allow every one")
-    return tuple(sorted(found) if isinstance(allowed, Set) else found)
+    return Named(sorted(found) if isinstance(allowed, Set) else found)
 
 
 def _items(values: object, argument: str, of: str) -> list[object]:

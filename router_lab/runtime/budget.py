@@ -46,6 +46,16 @@ class Forecast(NamedTuple):
     usd: float
 
 
+class Rates(NamedTuple):
+    """The most that a call may cost: dollars per million tokens of fresh input, of input read from
+    the cache, and of output; and for being made."""
+
+    fresh: float
+    read: float
+    written: float
+    asked: float
+
+
 class Budget:
     """Turns, tokens (in and out) and dollars that one agent run may spend; None = no such limit.
     Thread-safe.
@@ -74,11 +84,10 @@ class Budget:
         whole: Budget | None,
     ) -> None:  # fmt: skip
         """whole: the budget of the team that this role's is a part of."""
-        self.max_turns, self.max_tokens, self.max_usd = (
-            _limit(name, value)
-            for name, value in (("max_turns", max_turns), ("max_tokens", max_tokens), ("max_usd", max_usd))
-        )
-        self._prices = prices
+        self.max_turns = _limit("max_turns", max_turns)
+        self.max_tokens = _limit("max_tokens", max_tokens)
+        self.max_usd = _limit("max_usd", max_usd)
+        self._rates = None if prices is None else _rates(prices)
         self._line: tuple[Budget, ...] = (self,) if whole is None else (self, whole)
         """Every budget that a call of this one must fit into."""
         self._roles: dict[str, Budget] = {}
@@ -205,10 +214,8 @@ class Budget:
         cached_tokens: the part of the input that is sure to be read from the prompt cache. Pass
         the reservation's `max_output_tokens` on to the provider.
         """
-        tokens, cached = (
-            _count(self.forecast().input_tokens if input_tokens is None else input_tokens),
-            _count(cached_tokens),
-        )
+        tokens = _count(self.forecast().input_tokens if input_tokens is None else input_tokens)
+        cached = _count(cached_tokens)
         if tokens is None or cached is None or cached > tokens:
             raise ValueError(
                 f"budget: {input_tokens!r} input tokens, {cached_tokens!r} of them cached, cannot be"
@@ -224,12 +231,9 @@ class Budget:
             room = math.inf if most is None else float(most)
             for one in self._line:
                 room = min(room, one._room(tokens))
-            room = min(
-                [
-                    room,
-                    *(self._affordable(tokens, cached, one) for one in self._line if one.max_usd is not None),
-                ]
-            )
+            for one in self._line:
+                if one.max_usd is not None:
+                    room = min(room, self._affordable(tokens, cached, one))
             output = None if math.isinf(room) else int(room)
             hold_tokens, hold_usd = tokens + (output or 0), self._price(tokens, cached, output or 0)
             for one in self._line:
@@ -252,11 +256,11 @@ class Budget:
     def _affordable(self, tokens: int, cached: int, of: Budget) -> float:
         """Tokens of output that the dollars left `of` a budget can pay for after the input, at the
         prices of this one; at least 1, or BudgetExceeded."""
-        assert of.max_usd is not None and self._prices is not None
+        assert of.max_usd is not None and self._rates is not None
         left = of.max_usd - of.usd - of._held_usd
         if self._price(tokens, cached, 1) > left:
             raise BudgetExceeded("usd", self._price(tokens, cached, 1), left)
-        written = self._prices.dearest("output")
+        written = self._rates.written
         if written <= 0:
             return math.inf
         output = math.floor(min((left - self._price(tokens, cached, 0)) * 1e6 / written, MOST_TOKENS))
@@ -269,13 +273,10 @@ class Budget:
         return output
 
     def _price(self, tokens: int, cached: int, output: int) -> float:
-        prices = self._prices
-        if prices is None:
+        if self._rates is None:
             return 0.0
-        fresh, written = prices.dearest("input"), prices.dearest("output")
-        read = fresh if prices.cache_read is None else prices.dearest("cache_read")
-        usd = ((tokens - cached) * fresh + cached * read + output * written) / 1e6
-        return usd + (prices.per_1k_requests or 0.0) / 1e3
+        fresh, read, written, asked = self._rates
+        return ((tokens - cached) * fresh + cached * read + output * written) / 1e6 + asked
 
     def _settle(self, held_tokens: int, held_usd: float, used: tuple[int, int, float] | None) -> None:
         with self._lock:
@@ -352,6 +353,12 @@ def _turns(decision: Decision, slack: float) -> int | None:
     return turns if turns is None or decision.cap_turns is not None else math.ceil(turns * slack)
 
 
+def _rates(prices: Prices) -> Rates:
+    fresh = prices.dearest("input")
+    read = fresh if prices.cache_read is None else prices.dearest("cache_read")
+    return Rates(fresh, read, prices.dearest("output"), (prices.per_1k_requests or 0.0) / 1e3)
+
+
 def _count(value: Any) -> int | None:
     """A number of tokens that a call can have as a plain int, which no sum overflows; None for
     anything else."""
@@ -373,7 +380,9 @@ def _money(value: Any) -> float | None:
 
 def _limit(name: str, value: object) -> float | None:
     """Raises ValueError for what is no limit."""
+    if value is None:
+        return None
     number = _money(value)
-    if value is not None and number is None:
+    if number is None:
         raise ValueError(f"budget: {name} {value!r:.80} is not a finite number of 0 or more")
-    return int(number) if number is not None and name != "max_usd" and number.is_integer() else number
+    return int(number) if name != "max_usd" and number.is_integer() else number

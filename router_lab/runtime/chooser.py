@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Collection
+from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +68,7 @@ class Chooser:
         self._explorable = may_explore(spec, found)
         may = found.open if spec.eligible is None else found.open & spec.eligible
         self._blocked = blocked(may, found.place)
+        self._barred: list[list[float]] = [] if self._blocked is None else self._blocked.tolist()
         self.needed = (spec.coverage_needed(POOLED), spec.coverage)
         self._routes: list[int | None] = [None, *(_proven(spec, suite) for suite in spec.suites)]
 
@@ -111,8 +113,7 @@ class Chooser:
 
     def _may_explore(self, case: Case) -> list[int]:
         may = self._explorable[case.row]
-        found: list[int] = np.flatnonzero(may if case.field is None else may & case.field.open).tolist()
-        return found
+        return [column for column, one in enumerate(may) if one and self._open(column, case.field)]
 
     def _greedy(self, point: Ready, case: Case, lot: Lot | At) -> Choice:
         """Who serves where nothing is explored."""
@@ -187,14 +188,10 @@ class Chooser:
         return self._followed(piece, case) if case.covered else self._by_table(case)
 
     def _followed(self, piece: Follow, case: Case) -> tuple[int, str]:
-        utility, place = case.quality - piece.tradeoff * case.cost, self.place[case.row]
-        if self._blocked is not None:
-            utility += self._blocked[case.row]
-        if case.field is not None:
-            utility[~case.field.open] = -math.inf
+        utility, place = self._utility(piece.tradeoff, case), self.place[case.row]
         index, code = by_prediction(utility, place, piece.guard)
         # Nobody open may be chosen on a prediction.
-        if case.field is not None and utility.item(index) == -math.inf:
+        if case.field is not None and utility[index] == -math.inf:
             return self._otherwise(case, ONLY)
         stay = case.stay
         if stay is None:
@@ -207,9 +204,18 @@ class Chooser:
             return stay.column, STICKY
         # What was measured is the quality of whole sessions: nothing shows what a dearer candidate
         # adds in the middle of one, so it is not paid for.
-        if whole and _saving(case, stay, index) <= worth and utility.item(stay.column) > -math.inf:
+        if whole and _saving(case, stay, index) <= worth and utility[stay.column] > -math.inf:
             return stay.column, STICKY
         return index, code
+
+    def _utility(self, tradeoff: float, case: Case) -> list[float]:
+        """[c], -inf of whom the policy or the constraints bar."""
+        found = [quality - tradeoff * cost for quality, cost in zip(case.quality, case.cost, strict=True)]
+        if self._blocked is not None:
+            found = list(map(add, found, self._barred[case.row]))
+        if case.field is None:
+            return found
+        return [own if may else -math.inf for own, may in zip(found, case.field.open, strict=True)]
 
     def _assigned(self, piece: Assign | Cascade, case: Case) -> tuple[int, str]:
         """The suite's candidate, or the first open stage of its chain, else the reference; who
@@ -270,7 +276,7 @@ class Chooser:
         turn."""
         if stay.worth_usd <= 0:
             return stay.worth_usd, False
-        costs = case.cost.item(stay.column), case.cost.item(index)
+        costs = case.cost[stay.column], case.cost[index]
         worth = self._remainders.worth_usd(case.row, stay.column, index, costs, stay.tokens, stay.context)
         return (stay.worth_usd, False) if worth is None else (worth, True)
 
@@ -286,7 +292,7 @@ class Chooser:
 
     @staticmethod
     def _open(index: int, field: Field | None) -> bool:
-        return field is None or bool(field.open[index])
+        return field is None or field.open[index]
 
     def stretches(self, point: Ready, found: Predictions, rows: Ints) -> Stretches:
         """`choose` for n prompts without constraints or conversations, at every draw."""
@@ -326,7 +332,7 @@ class Chooser:
 
 def _saving(case: Case, stay: Cache, index: int) -> float:
     """Predicted dollars that `index` costs less than who serves already."""
-    return case.cost.item(stay.column) - case.cost.item(index)
+    return case.cost[stay.column] - case.cost[index]
 
 
 def _proven(spec: PolicySpec, suite: str) -> int | None:

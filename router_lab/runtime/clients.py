@@ -24,6 +24,7 @@ METHODS = {
 """The APIs, and the method of the SDK's client that makes a request of each."""
 APIS = tuple(METHODS)
 FIELDS = {"openai_chat": "messages", "openai_responses": "input", "anthropic": "messages"}
+_FLAT = (str, int, float, bool, type(None))
 _LOGPROBS = "message.output_text.logprobs"
 _OPENAI_TIERS = {"flex": "flex", "priority": "priority"}
 
@@ -58,7 +59,9 @@ def arguments_for(
 
 def settings_for(profile: Profile, api: str, limits: Limits, tier: str) -> dict[str, Any]:
     """Of `arguments_for` those that say how is answered, and nothing of what is asked."""
-    arguments = deepcopy(dict(profile.request.get("arguments") or {}))
+    measured: Mapping[str, Any] = profile.request.get("arguments") or {}
+    # A copy for each request; most of it are texts and numbers, of which there is none.
+    arguments = {key: one if type(one) in _FLAT else deepcopy(one) for key, one in measured.items()}
     arguments.setdefault("model", profile.candidate.model)
     room = limits.max_tokens or profile.max_output_tokens
     if api == "anthropic" and "max_tokens" not in arguments and room is not None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import compress
+from operator import itemgetter, mul
 from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 from router_lab.runtime.arguments import DecideArguments
 from router_lab.runtime.errors import PolicyError, shown
-from router_lab.runtime.model import Candidate, PolicySpec
-from router_lab.runtime.standing import Keeps
+from router_lab.runtime.model import Candidate, PolicySpec, Profile
+from router_lab.runtime.standing import Keeps, Open
 
 PROMISED_SECONDS = {"batch": 86_400.0, "flex": 900.0}
 """Time within which providers say a tier answers, for candidates that recorded none; other tiers
@@ -23,12 +23,12 @@ smallest window."""
 
 
 class Field(NamedTuple):
-    """The candidates left by the constraints: `open` bool[c], `cost_usd` [c] on the chosen tier,
-    `tier` names [c], and the constraints that nobody met (then those that come nearest are
-    left). narrowed: whether the request leaves others than every request of its suite."""
+    """The candidates left by the constraints: `open` [c], `cost_usd` [c] on the chosen tier, `tier`
+    names [c], and the constraints that nobody met (then those that come nearest are left).
+    narrowed: whether the request leaves others than every request of its suite."""
 
-    open: NDArray[np.bool_]
-    cost_usd: NDArray[np.float64]
+    open: Open
+    cost_usd: tuple[float, ...]
     tier: tuple[str, ...]
     unmet: tuple[str, ...]
     narrowed: bool = False
@@ -49,43 +49,30 @@ class Tier(NamedTuple):
     offered, which `lacking` says: 1 there, else 0; None where all offer it), and its seconds."""
 
     names: tuple[str, ...]
-    price: NDArray[np.float64]
-    lacking: NDArray[np.float64] | None
-    seconds: NDArray[np.float64]
+    price: tuple[float, ...]
+    lacking: tuple[float, ...] | None
+    seconds: tuple[float, ...]
 
 
 class Offers:
-    """What each candidate offers, as arrays over the columns."""
+    """What each candidate offers, by column: plain numbers, of which there are few."""
 
     def __init__(self, spec: PolicySpec) -> None:
         self.columns: dict[Any, int] = {candidate: index for index, candidate in enumerate(spec.candidates)}
-        self._tiers = {
-            tier: (
-                np.array([_multiplier(profile.prices, tier) for profile in spec.profiles]),
-                np.array(
-                    [
-                        float(one.tier_seconds.get(tier, PROMISED_SECONDS.get(tier, 0.0)))
-                        for one in spec.profiles
-                    ]
-                ),
-            )
-            for tier in {"standard"}.union(*(p.prices.tiers for p in spec.profiles if p.prices is not None))
-        }
-        self._alone = {
-            tier: _tier((tier,) * len(self.columns), *offered) for tier, offered in self._tiers.items()
-        }
+        tiers = {"standard"}.union(*(p.prices.tiers for p in spec.profiles if p.prices is not None))
+        self._tiers = {tier: tuple(_offer(profile, tier) for profile in spec.profiles) for tier in tiers}
         self._timeless = lru_cache(maxsize=64)(self._cheapest)
         self._prices = tuple(profile.prices for profile in spec.profiles)
-        self._window = np.array([profile.context_window or math.inf for profile in spec.profiles])
-        self._output = np.array([[one.max_tokens or 0 for one in row] for row in spec.limits], np.float64)
-        self.short_text = int(min(2 * CHARACTERS_PER_TOKEN * self._window.min(), 1e15)) // 4
+        self._window = tuple(float(profile.context_window or math.inf) for profile in spec.profiles)
+        self._output = [[float(one.max_tokens or 0) for one in row] for row in spec.limits]
+        self.short_text = int(min(2 * CHARACTERS_PER_TOKEN * min(self._window), 1e15)) // 4
         """Texts up to this many characters fit every window, so that their length need not be
         looked at."""
 
     def apply(
         self,
-        quality: NDArray[np.float64],
-        cost_usd: NDArray[np.float64],
+        quality: tuple[float, ...],
+        cost_usd: tuple[float, ...],
         row: int,
         arguments: DecideArguments,
         context_tokens: float | None,
@@ -101,32 +88,41 @@ class Offers:
         """
         own, gone = (None, None) if keeps is None else keeps
         left, unmet = self._allowed(arguments.allowed, own)
-        deadline_s = arguments.deadline_s
-        tier = self._cheapest_tier(arguments.tiers, deadline_s)
-        cost_usd = cost_usd * tier.price
-
-        def narrow(name: str, shortfall: NDArray[np.float64]) -> None:
-            nonlocal left
-            least = shortfall[left].min()
-            if least > 0:
+        tier = self._cheapest_tier(arguments.tiers, arguments.deadline_s)
+        cost_usd = tuple(map(mul, cost_usd, tier.price))
+        lacks: list[tuple[str, Sequence[float]]] = [] if gone is None else [("retires", gone)]
+        lacks += self._lacks(arguments, tier, quality, cost_usd, row, context_tokens)
+        for name, shortfall in lacks:
+            nearest = min(compress(shortfall, left))
+            if nearest > 0:
                 unmet.append(name)
-            left = left & (shortfall <= max(least, 0.0))
-
-        if gone is not None:
-            narrow("retires", gone.astype(np.float64))
-        if tier.lacking is not None:
-            narrow("tiers", tier.lacking)
-        if context_tokens is not None:
-            output = self._output[row] if len(self._output) else 0.0
-            narrow("context_tokens", context_tokens + output - self._window)
-        if deadline_s is not None:
-            narrow("deadline_s", tier.seconds - deadline_s)
-        if arguments.max_cost_usd is not None:
-            narrow("max_cost_usd", cost_usd - arguments.max_cost_usd)
-        if arguments.min_quality is not None:
-            narrow("min_quality", arguments.min_quality - quality)
-        left.flags.writeable = cost_usd.flags.writeable = False  # what a Decision is made of never changes
+            bar = max(nearest, 0.0)
+            left = tuple([may and short <= bar for may, short in zip(left, shortfall, strict=True)])
         return Field(left, cost_usd, tier.names, tuple(unmet), _narrowed(left, own, gone))
+
+    def _lacks(
+        self,
+        arguments: DecideArguments,
+        tier: Tier,
+        quality: tuple[float, ...],
+        cost_usd: tuple[float, ...],
+        row: int,
+        context_tokens: float | None,
+    ) -> Iterator[tuple[str, Sequence[float]]]:
+        """By constraint of the request, the hardest first: [c] by how much each candidate misses
+        it; 0 or less = it meets it."""
+        if tier.lacking is not None:
+            yield "tiers", tier.lacking
+        if context_tokens is not None:
+            output = self._output[row] if self._output else (0.0,) * len(quality)
+            sizes = zip(output, self._window, strict=True)
+            yield "context_tokens", [context_tokens + answer - window for answer, window in sizes]
+        if (deadline_s := arguments.deadline_s) is not None:
+            yield "deadline_s", [seconds - deadline_s for seconds in tier.seconds]
+        if (most := arguments.max_cost_usd) is not None:
+            yield "max_cost_usd", [usd - most for usd in cost_usd]
+        if (least := arguments.min_quality) is not None:
+            yield "min_quality", [least - good for good in quality]
 
     def cache(
         self, previous: Candidate, cached_tokens: float, context_tokens: float | None = None
@@ -142,62 +138,65 @@ class Offers:
         worth = cached_tokens * max(prices.input - prices.cache_read, 0.0) / 1e6
         return Cache(column, worth, cached_tokens, max(cached_tokens, context_tokens or 0.0))
 
-    def _allowed(
-        self, allowed: tuple[Candidate, ...] | None, own: NDArray[np.bool_] | None
-    ) -> tuple[NDArray[np.bool_], list[str]]:
+    def _allowed(self, allowed: tuple[Candidate, ...] | None, own: Open | None) -> tuple[Open, list[str]]:
         """Whom the caller allows, of those whom the suite is kept to; these, where he allows none
         of them, and that he is not heeded."""
+        every = range(len(self.columns))
         if allowed is None:
-            return (np.ones(len(self.columns), np.bool_) if own is None else own.copy()), []
-        left = np.zeros(len(self.columns), np.bool_)
-        left[[self.columns[candidate] for candidate in allowed if candidate in self.columns]] = True
-        if own is not None:
-            both = left & own
-            return (both, []) if both.any() else (own.copy(), ["allowed"])
-        if not left.any():
+            return (True,) * len(every) if own is None else own, []
+        named = {self.columns.get(candidate) for candidate in allowed}
+        left = tuple([column in named and (own is None or own[column]) for column in every])
+        if any(left):
+            return left, []
+        if own is None:
             raise PolicyError(f"decide: allowed {shown(allowed, 300)} names no candidate of this policy")
-        return left, []
+        return own, ["allowed"]
 
     def _cheapest_tier(self, tiers: tuple[str, ...], deadline_s: float | None) -> Tier:
         """Of each candidate the cheapest tier that keeps the deadline, or where none does the
         fastest."""
-        known = [tier for tier in tiers if tier in self._tiers]
-        if len(known) == 1:  # there is nothing to choose
-            return self._alone[known[0]]
-        return (
-            self._timeless(tuple(known)) if deadline_s is None else self._cheapest(tuple(known), deadline_s)
-        )
+        known = tuple([tier for tier in tiers if tier in self._tiers])
+        if len(known) == 1 or deadline_s is None:  # of one there is nothing to choose
+            return self._timeless(known)
+        return self._cheapest(known, deadline_s)
 
     def _cheapest(self, known: tuple[str, ...], deadline_s: float | None = None) -> Tier:
-        if not known:
-            nothing = np.full(len(self.columns), math.inf)
-            return _tier(("standard",) * len(nothing), nothing, nothing)
-        price = np.array([self._tiers[tier][0] for tier in known])
-        seconds = np.array([self._tiers[tier][1] for tier in known])
-        late = np.isinf(price) if deadline_s is None else np.isinf(price) | (seconds > deadline_s)
-        rank = np.where(late, np.inf, price)
-        hurry = np.where(np.isinf(price), np.inf, seconds)
-        best = np.where(late.all(axis=0), hurry.argmin(axis=0), rank.argmin(axis=0))
-        columns = np.arange(len(best))
-        return _tier(
-            tuple(known[index] for index in best.tolist()), price[best, columns], seconds[best, columns]
+        found = [
+            _best([(tier, *self._tiers[tier][column]) for tier in known], deadline_s)
+            for column in range(len(self.columns))
+        ]
+        lacking = tuple(float(price == math.inf) for _, price, _ in found)
+        return Tier(
+            tuple(tier for tier, _, _ in found),
+            tuple(1.0 if price == math.inf else price for _, price, _ in found),
+            lacking if any(lacking) else None,
+            tuple(seconds for _, _, seconds in found),
         )
 
 
-def _narrowed(left: NDArray[np.bool_], own: NDArray[np.bool_] | None, gone: NDArray[np.bool_] | None) -> bool:
+def _best(offers: Sequence[tuple[str, float, float]], deadline_s: float | None) -> tuple[str, float, float]:
+    """The offer (tier, price, seconds) that a candidate is asked on: of equals the first, and one
+    at an infinite price where it offers none of these tiers."""
+    own = [one for one in offers if one[1] < math.inf]
+    ready = [one for one in own if deadline_s is None or one[2] <= deadline_s]
+    if ready:
+        return min(ready, key=itemgetter(1))
+    return min(own, key=itemgetter(2)) if own else next(iter(offers), ("standard", math.inf, math.inf))
+
+
+def _narrowed(left: Open, own: Open | None, gone: Open | None) -> bool:
     """Whether `left` is not just whom the suite is kept to (`own`), less who has retired
     (`gone`)."""
-    if own is None and gone is None:
-        return not left.all()
-    always = np.ones(len(left), np.bool_) if own is None else own
-    return not np.array_equal(left, always if gone is None else always & ~gone)
+    always = (True,) * len(left) if own is None else own
+    if gone is not None:
+        always = tuple(may and not lost for may, lost in zip(always, gone, strict=True))
+    return left != always
 
 
-def _tier(names: tuple[str, ...], multiplier: NDArray[np.float64], seconds: NDArray[np.float64]) -> Tier:
-    """`multiplier` is infinite where the candidate does not offer the tier."""
-    offered = np.isfinite(multiplier)
-    lacking = None if offered.all() else np.where(offered, 0.0, 1.0)
-    return Tier(names, np.where(offered, multiplier, 1.0), lacking, seconds)
+def _offer(profile: Profile, tier: str) -> tuple[float, float]:
+    """The price of a tier over that of standard, and its seconds."""
+    seconds = profile.tier_seconds.get(tier, PROMISED_SECONDS.get(tier, 0.0))
+    return _multiplier(profile.prices, tier), float(seconds)
 
 
 def _multiplier(prices: Any, tier: str) -> float:

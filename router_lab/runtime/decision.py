@@ -8,9 +8,6 @@ from copy import deepcopy
 from operator import attrgetter
 from typing import Any, NoReturn
 
-import numpy as np
-from numpy.typing import NDArray
-
 from router_lab.runtime import clients, pickled, stages
 from router_lab.runtime.constraints import Field
 from router_lab.runtime.errors import PolicyError
@@ -41,8 +38,8 @@ class Decision(Requests):
     _spec: PolicySpec
     _revision: str | None
     _index: int
-    _quality: NDArray[np.float64]
-    _cost: NDArray[np.float64]
+    _quality: tuple[float, ...]
+    _cost: tuple[float, ...]
     _coverage: float
     _limits_row: int
     _point: Point
@@ -66,8 +63,8 @@ class Decision(Requests):
         revision: str | None,
         index: int,
         code: str,
-        quality: NDArray[np.float64],
-        cost: NDArray[np.float64],
+        quality: tuple[float, ...],
+        cost: tuple[float, ...],
         coverage: float,
         row: int,
         point: Point,
@@ -217,12 +214,12 @@ class Decision(Requests):
     @property
     def quality(self) -> float:
         """Predicted quality of the chosen candidate on this prompt, in [0, 1]."""
-        return float(self._quality[self._index])
+        return self._quality[self._index]
 
     @property
     def cost_usd(self) -> float:
         """Predicted dollars of the request on the chosen tier."""
-        return float(self._cost[self._index])
+        return self._cost[self._index]
 
     @property
     def reference(self) -> Candidate:
@@ -277,8 +274,8 @@ class Decision(Requests):
             "coverage_needed": self._spec.coverage_needed(self._limits_row),
             "quality": self.quality,
             "cost_usd": self.cost_usd,
-            "reference_quality": float(self._quality[reference]),
-            "reference_cost_usd": float(self._cost[reference]),
+            "reference_quality": self._quality[reference],
+            "reference_cost_usd": self._cost[reference],
             "tradeoff": tradeoff,
             "guard": rule.guard if isinstance(rule, Follow) else None,
             "mix": mix_of(pieces),

@@ -35,8 +35,8 @@ Z_UNIT = 64
 deviations."""
 Z_LIMIT = 8 * Z_UNIT
 
-_BASE, _SCALE = 0x9E3779B1, 0x85EBCA6B
-_PAIR = np.uint32(0x2C1B3C6D)
+BASE, SCALE, PAIR = 0x9E3779B1, 0x85EBCA6B, 0x2C1B3C6D
+_PAIR = np.uint32(PAIR)
 _MOD = 1 << 32
 _BEHIND = _MOD - 1
 _SHIFT = {1 << bits: np.uint32(32 - bits) for bits in range(1, 23)}
@@ -75,7 +75,7 @@ def _kinds() -> bytes:
     Kind 2 is the first byte of a CJK or Hangul character: these stand without spaces, so each is a
     word of its first byte and one of its other two, joined again as a pair.
     """
-    kinds = bytearray(3 if value else 0 for value in _LOWER)
+    kinds = bytearray(3 if value else 0 for value in LOWER)
     for byte in range(256):
         if byte >= 128 or chr(byte).isalnum():
             kinds[byte] = 1
@@ -111,13 +111,13 @@ def _powers(base: int, count: int, first: int = 1) -> NDArray[np.uint32]:
     return np.cumprod(table, dtype=np.uint32)
 
 
-_LOWER = _lower()
-_KIND = _kinds()
-_CLASS = _classes()
-_COUNTED = range(2, len(DENSE))
+LOWER = _lower()
+KIND = _kinds()
+BYTE_CLASS = _classes()
+COUNTED = range(2, len(DENSE))
 # Up to four bytes a character, and a space on either side.
-_POWER = _powers(_BASE, 4 * MAX_CAP + 3)
-_INVERSE = _powers(pow(_BASE, -1, _MOD), 4 * MAX_CAP + 3, _SCALE)
+_POWER = _powers(BASE, 4 * MAX_CAP + 3)
+_INVERSE = _powers(pow(BASE, -1, _MOD), 4 * MAX_CAP + 3, SCALE)
 
 
 def cap_text(text: str, cap: int) -> str:
@@ -149,12 +149,12 @@ def extract(text: str, *, buckets: int, cap: int) -> Features:
     """
     data = b" %b " % cap_text(text, cap).encode("utf-8", "replace")
     bag, words = _bag(
-        np.frombuffer(data.translate(_LOWER), np.uint8), np.frombuffer(data.translate(_KIND), np.uint8)
+        np.frombuffer(data.translate(LOWER), np.uint8), np.frombuffer(data.translate(KIND), np.uint8)
     )
     bag >>= _SHIFT[buckets]
-    classes = data.translate(_CLASS)
+    classes = data.translate(BYTE_CLASS)
     # Not by np.bincount: it lets go of the interpreter, which another thread then takes.
-    counts = np.array([min(len(text), 4 * cap), words, *map(classes.count, _COUNTED)], np.int64)
+    counts = np.array([min(len(text), 4 * cap), words, *map(classes.count, COUNTED)], np.int64)
     return Features(_distinct(bag), counts)
 
 

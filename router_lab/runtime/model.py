@@ -4,6 +4,7 @@ and reads them."""
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -123,6 +124,7 @@ _EVER, _BEFORE = 5, 6
 """Prices that artifacts have had from the first, null or not; kinds older than the price of a
 request: later ones stand behind it, so that nothing given by position moves."""
 _KINDS = [kind.name for kind in PRICED]
+_WITHIN = {kind: (kind, *(one.name for one in inside(kind))) for kind in _KINDS}
 _FEW = (*_KINDS[_EVER:_BEFORE], "per_1k_requests", *_KINDS[_BEFORE:])
 _Fields: Any = record(
     "_Fields",
@@ -157,7 +159,7 @@ class Prices(_Fields):  # type: ignore[misc]
 
     def dearest(self, name: str) -> float:
         """What a token counted as that kind costs at most, whichever kind within it it is."""
-        return max(getattr(self, kind) or 0.0 for kind in (name, *(kind.name for kind in inside(name))))
+        return max([getattr(self, kind) or 0.0 for kind in _WITHIN[name]])
 
 
 class Limits(NamedTuple):
@@ -363,6 +365,12 @@ def cost_from_link(value: NDArray[np.float64], link: str) -> NDArray[np.float64]
         return value
     whole = np.floor(value)
     return np.asarray((np.ldexp(1.0 + (value - whole), whole.astype(np.int32)) - 1.0) * 1e-9, np.float64)
+
+
+def unlinked(value: float) -> float:
+    """`cost_from_link` of one number, where the link is `log2ish`: by the same steps."""
+    whole = math.floor(value)
+    return (math.ldexp(1.0 + (value - whole), whole) - 1.0) * 1e-9
 
 
 def group_code(suite: str, group: str) -> int:

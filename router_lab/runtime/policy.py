@@ -215,8 +215,6 @@ class Policy:
         index, code, piece = choice
         chain = chooser.begun(at, row, choice) if at.cascades else None
         missing = added is None and self.spec.linear.vector is not None
-        quality.setflags(write=False)  # what a Decision is made of never changes
-        cost.setflags(write=False)
         return Decision(
             spec=self.spec, revision=self.revision, index=index, code=code, quality=quality, cost=cost,
             coverage=coverage, row=row, point=at.pieces, piece=piece, field=field, tried=(), suite=suite,

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from router_lab.runtime.brief import BRIEF_COLUMNS, Brief, Prediction
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.features import DENSE, extract, most_counted
 from router_lab.runtime.model import PolicySpec, cost_from_link, cost_to_link
@@ -43,7 +44,6 @@ class Predictor:
         )
         self._row_of[linear.seen] = np.arange(1, len(linear.seen) + 1, dtype=self._row_of.dtype)
         self._rows = linear.weights
-        self._blind = not (len(linear.seen) or linear.dense.any())
         self._scale, self._bias = linear.scale, linear.bias
         # Whole numbers, whose products sum to less than 2**53: exact as float64 in whatever order
         # BLAS adds them.
@@ -52,10 +52,15 @@ class Predictor:
         least, most = cost_to_link(linear.cost_bounds, linear.cost_link)
         self._least = np.concatenate([np.zeros(self._half), least])
         self._most = np.concatenate([np.ones(self._half), most])
+        # By count, then by feature: the scores of a short text lie side by side.
         top = most_counted(spec.featuriser.cap)
-        self._scores = spec.featuriser.standardised_counts(top).astype(np.float64).ravel()
-        self._offsets = np.arange(len(DENSE)) * (top + 1)
+        self._scores = np.ascontiguousarray(spec.featuriser.standardised_counts(top).T, np.float64)
+        self._features = np.arange(len(DENSE))
         self._steering = None if linear.vector is None else Steering(linear.vector)
+        blind = not (len(linear.seen) or linear.dense.any())
+        self._rates = [self._bounded(row.copy()) for row in linear.bias] if blind else None
+        few = 2 * self._half <= BRIEF_COLUMNS
+        self._brief = Brief(spec, self._row_of, self._scores, self._least, self._most) if few else None
 
     def steered(self, vector: Any) -> Floats | None:
         """[2c] what the caller's vector adds to predictions, None where it counts as missing.
@@ -67,25 +72,33 @@ class Predictor:
             raise PolicyError(f"{what} was given, but this policy was fitted without vectors; leave it out")
         return self._steering
 
-    def one(self, text: str, row: int, added: Floats | None = None) -> tuple[Floats, Floats, float]:
-        """(quality [c], cost_usd [c], coverage) of one text; `row` is the suite's row in the
-        tables, `added` what the vector adds."""
-        if self._blind and added is None:  # no text changes anything
-            values, coverage = self._bias[row].copy(), 0.0
-        else:
-            sums, dense, seen, found = self._sums(text)
-            size = found or 1
-            values = sums * self._scale
-            values /= math.sqrt(size)
-            values += dense * self._dense_scale
-            if added is not None:
-                values += added
-                seen = seen if found else 1
-            values += self._bias[row]
-            coverage = seen / size
+    def one(self, text: str, row: int, added: Floats | None = None) -> Prediction:
+        """Of one text; `row` is the suite's row in the tables, `added` what the vector adds."""
+        if added is None:
+            if self._rates is not None:  # no text changes anything
+                return *self._rates[row], 0.0
+            found = None if self._brief is None else self._brief.one(text, row)
+            if found is not None:
+                return found
+        sums, dense, seen, own = self._sums(text)
+        if added is None and self._brief is not None:
+            return self._brief.of(sums.tolist(), dense.tolist(), seen, own, row)
+        size = own or 1
+        values = sums * self._scale
+        values /= math.sqrt(size)
+        values += dense * self._dense_scale
+        if added is not None:
+            values += added
+            seen = seen if own else 1
+        values += self._bias[row]
+        return *self._bounded(values), seen / size
+
+    def _bounded(self, values: Floats) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Quality and cost_usd [c] from the values [2c] of one text, which it overwrites."""
         np.maximum(values, self._least, out=values)
         np.minimum(values, self._most, out=values)
-        return values[: self._half], cost_from_link(values[self._half :], self._link), coverage
+        dollars = cost_from_link(values[self._half :], self._link)
+        return tuple(values[: self._half].tolist()), tuple(dollars.tolist())
 
     def many(
         self, texts: Sequence[str], rows: NDArray[np.integer[Any]], vectors: Vectors | None = None
@@ -126,5 +139,5 @@ class Predictor:
             sums = _ONES[: len(weights)] @ weights.astype(np.float32)
         else:
             sums = np.add.reduce(weights, 0, np.int32)
-        counts += self._offsets
-        return sums, self._scores[counts] @ self._dense, int(np.count_nonzero(rows)), len(rows)
+        scores = self._scores[counts, self._features]
+        return sums, scores @ self._dense, int(np.count_nonzero(rows)), len(rows)

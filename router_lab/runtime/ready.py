@@ -22,8 +22,8 @@ class Case(NamedTuple):
     of the prompt is known (`covered`), what constraints leave (None: all) and who served the
     conversation so far (None: nobody)."""
 
-    quality: Floats
-    cost: Floats
+    quality: tuple[float, ...]
+    cost: tuple[float, ...]
     row: int
     covered: bool
     field: Field | None

@@ -46,20 +46,19 @@ def _unmet(decision: Decision) -> Iterator[str]:
 
 
 def _against(decision: Decision) -> str:
-    data = decision.evidence
+    quality, cost, place = decision._quality, decision._cost, decision._reference
     return (
-        f"predicted quality {data['quality']:.3f} for ${data['cost_usd']:.6f}, "
-        f"the reference {data['reference_quality']:.3f} for ${data['reference_cost_usd']:.6f}"
+        f"predicted quality {decision.quality:.3f} for ${decision.cost_usd:.6f}, "
+        f"the reference {quality[place]:.3f} for ${cost[place]:.6f}"
     )
 
 
 def _uncovered(decision: Decision) -> str:
-    data = decision.evidence
-    needed = data["coverage_needed"]
+    needed = decision._spec.coverage_needed(decision._limits_row)
     if needed > 1:
         return "no suite that was measured is named, and others were not shown to be served well"
     where = "" if decision._limits_row else " where no measured suite is named"
-    seen, least = below(data["coverage"], needed)
+    seen, least = below(decision._coverage, needed)
     return f"only {seen} of the prompt was seen in fitting ({least} needed{where})"
 
 

@@ -41,7 +41,10 @@ class Requests:
     def api(self) -> str:
         """The API that the candidate was measured through, on the suite decided for:
         `openai_chat`, `openai_responses` or `anthropic`. PolicyError if it is not known."""
-        measured = self._measured
+        return self._through(self._measured)
+
+    @staticmethod
+    def _through(measured: Profile) -> str:
         found = measured.request.get("api")
         if found is None:
             clients.check(measured, "")
@@ -69,7 +72,8 @@ class Requests:
         for whoever sends messages, tools and a system message of his own, of which nothing was
         shown. PolicyError where the API is not known, or the candidate's requests differ by suite
         and the decision was for none of them."""
-        measured, api = self._measured, self.api
+        measured = self._measured
+        api = self._through(measured)
         found = clients.settings_for(measured, api, self.limits, self.tier)
         return clients.with_logprobs(found, api) if LOGPROB in self.signals else found
 

@@ -23,17 +23,17 @@ RETIRED, EXPLORED = "retired", "explored"
 Floats = NDArray[np.float64]
 
 
-def by_prediction(utility: Floats, reference: int, guard: float) -> tuple[int, str]:
+def by_prediction(utility: Sequence[float], reference: int, guard: float) -> tuple[int, str]:
     """The column of greatest utility if it beats the reference by more than `guard`, else the
     reference.
 
     Where the reference may not be chosen, the best of the rest.
     """
-    best = int(utility.argmax())
+    best = utility.index(max(utility))
     if best == reference:
         return reference, REFERENCE
-    base = utility.item(reference)
-    if utility.item(best) - base > guard:
+    base = utility[reference]
+    if utility[best] - base > guard:
         return best, ONLY if base == -math.inf else PREDICTED
     return reference, REFERENCE
 
@@ -48,16 +48,18 @@ def by_prediction_many(
     return np.where(gain > guard, best, reference)
 
 
-def stays(utility: Floats, index: int, previous: int, reference: int, guard: float, bonus: float) -> bool:
+def stays(
+    utility: Sequence[float], index: int, previous: int, reference: int, guard: float, bonus: float
+) -> bool:
     """Whether a conversation stays with `previous` although `index` was chosen for this turn
     alone.
 
     It does unless the switch gains more than `bonus`, the utility of the prompt cache thrown away.
     The reference's utility counts with the guard that others had to beat.
     """
-    gain = utility.item(index) + (guard if index == reference else 0.0)
-    gain -= utility.item(previous) + (guard if previous == reference else 0.0)
-    return utility.item(previous) > -math.inf and gain <= bonus
+    gain = utility[index] + (guard if index == reference else 0.0)
+    gain -= utility[previous] + (guard if previous == reference else 0.0)
+    return utility[previous] > -math.inf and gain <= bonus
 
 
 def draw(key: str | bytes) -> float:

@@ -92,7 +92,7 @@ def after(decision: Decision, answer: Answer) -> tuple[int, Place] | None:
         judge,
         decision._limits_row,
         {} if judge is None or answer.forced else _values(decision, place, judge, answer),
-        [float(decision._cost[column]) for column in later],
+        [decision._cost[column] for column in later],
         place.tradeoff,
         free(decision),
         answer.forced,
@@ -127,7 +127,7 @@ def _values(decision: Decision, place: Place, judge: Judge, answer: Answer) -> d
     sources = [term.source for term in judge.terms]
     for source in sources:
         if source.startswith(QUALITY):
-            found[source] = float(decision._quality[int(source.removeprefix(QUALITY))])
+            found[source] = decision._quality[int(source.removeprefix(QUALITY))]
     if answer.text is not None:
         if any(source.startswith(ANSWER) for source in sources):
             told = features_of(answer.text)

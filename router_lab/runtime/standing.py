@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from router_lab.runtime.model import PolicySpec
 
+Open = tuple[bool, ...]
+"""[c] who may serve."""
 Mask = NDArray[np.bool_]
 NOBODY: frozenset[int] = frozenset()
 
@@ -20,8 +22,8 @@ class Keeps(NamedTuple):
     """What holds for every request of a suite: `own` [c] who may serve it (None: all), `gone` [c]
     who has retired (None: nobody)."""
 
-    own: Mask | None
-    gone: Mask | None
+    own: Open | None
+    gone: Open | None
 
 
 class Standing(NamedTuple):
@@ -54,15 +56,15 @@ def in_place(spec: PolicySpec, suite: str | None, gone: Collection[int] = NOBODY
 def standing(spec: PolicySpec, gone: Collection[int] = NOBODY) -> Standing:
     """Who may serve once the columns of `gone` have retired."""
     count, suites = len(spec.profiles), (None, *spec.suites)
-    left = _mask(count, set(range(count)) - set(gone))
-    lost = _frozen(~left) if len(gone) else None
+    lost = _open(count, gone) if len(gone) else None
     keeps: list[Keeps | None] = []
     for suite in suites:
         listed = None if suite is None else spec.allowed.get(suite)
-        own = None if listed is None else _frozen(_mask(count, listed))
+        own = None if listed is None else _open(count, listed)
         keeps.append(None if own is None and lost is None else Keeps(own, lost))
     place = tuple(in_place(spec, suite, gone) for suite in suites)
-    open_ = [left if one is None or one.own is None else left & one.own for one in keeps]
+    left = ~np.array(lost or (False,) * count)
+    open_ = [left if one is None or one.own is None else left & np.array(one.own) for one in keeps]
     first = tuple(in_place(spec, suite) for suite in suites)
     moved = tuple(now != before for now, before in zip(place, first, strict=True))
     return Standing(place, moved, tuple(keeps), np.array(open_, np.bool_))
@@ -83,21 +85,14 @@ def retirements(spec: PolicySpec) -> tuple[tuple[float, frozenset[int]], ...]:
     )  # fmt: skip
 
 
-def may_explore(spec: PolicySpec, found: Standing) -> tuple[Mask, ...]:
+def may_explore(spec: PolicySpec, found: Standing) -> tuple[Open, ...]:
     """By row: [c] whom exploration may draw: who may serve there and be chosen there by prediction,
     and who stands in the reference's place."""
     eligible = found.open if spec.eligible is None else found.open & spec.eligible
     rows = np.array(eligible, np.bool_)
     rows[np.arange(len(rows)), list(found.place)] = True
-    return tuple(_frozen(row) for row in rows)
+    return tuple(tuple(row) for row in rows.tolist())
 
 
-def _mask(count: int, columns: Collection[int]) -> Mask:
-    found = np.zeros(count, np.bool_)
-    found[list(columns)] = True
-    return found
-
-
-def _frozen(mask: Mask) -> Mask:
-    mask.flags.writeable = False
-    return mask
+def _open(count: int, columns: Collection[int]) -> Open:
+    return tuple(column in columns for column in range(count))

@@ -170,7 +170,7 @@ class Told:
         own = policy._predictor
         rows = own._row_of[self.buckets].astype(np.int64)
         sums = (self.has @ own._rows[rows].astype(np.float64)).astype(np.int64)
-        dense = own._scores[self.counts + own._offsets] @ own._dense
+        dense = own._scores[self.counts, own._features] @ own._dense
         seen, size = self.has @ (rows > 0).astype(np.float64), np.diff(self.has.indptr)
         found = dict(zip(self.prompts, zip(sums, dense, seen, size, strict=True), strict=True))
         for mine, right in zip(found[self.prompts[0]], own._sums(self.prompts[0]), strict=True):

@@ -163,7 +163,7 @@ def sklearn_pipeline(texts: list[str], quality: np.ndarray) -> Pipeline:
     """The same features as scikit-learn would be asked for: words and punctuation, 1–2-grams, hashed; byte counts."""
 
     def counts(rows: list[str]) -> np.ndarray:
-        data = (row[:2048].encode().translate(f._CLASS) for row in rows)
+        data = (row[:2048].encode().translate(f.BYTE_CLASS) for row in rows)
         found: np.ndarray = np.array(
             [np.bincount(np.frombuffer(d, np.uint8), minlength=len(f.DENSE)) for d in data]
         )
@@ -213,8 +213,8 @@ def stages(policy: Policy, texts: list[str]) -> list[tuple[str, float]]:
     def bag(text: str) -> Any:
         data = b" %b " % text[:2048].encode()
         return f._bag(
-            np.frombuffer(data.translate(f._LOWER), np.uint8),
-            np.frombuffer(data.translate(f._KIND), np.uint8),
+            np.frombuffer(data.translate(f.LOWER), np.uint8),
+            np.frombuffer(data.translate(f.KIND), np.uint8),
         )
 
     steps: list[tuple[str, Callable[[str], Any]]] = [

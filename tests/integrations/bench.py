@@ -1,7 +1,8 @@
 """`make bench-integrations`: what the plugin adds to a request, measured inside LiteLLM's real proxy.
 
 Each hook has a clock around it (tests/integrations/timed.py); the sum over a request's hooks is what is added.
-What is written behind the answer is apart: nobody waits for it.
+What is written behind the answer is apart: nobody waits for it. A hook that does nothing, clocked beside it, is the
+least that any takes there.
 Times are of the hooks' own thread: they wait for nothing, and what other processes took meanwhile is not theirs. Beside
 it, of the same texts in this process: `decide` alone, and the core of every drop-in (`Routing.begin` to the answer).
 """
@@ -34,6 +35,7 @@ REQUESTS = 300
 HOOKS = {
     "decide": "the decision itself", "before": "before the call, with it", "after": "after an answer (no stream)",
     "headers": "headers", "logged": "behind the answer, for which nobody waits",
+    "empty": "a hook of LiteLLM's that does nothing",
 }  # fmt: skip
 LONG = "Some earlier turn of an agent that has read a file. " * 40
 
@@ -104,7 +106,7 @@ def through_the_proxy(url: str, timed: Path, turns: int, at_once: int) -> None:
         hooks[hook].append(float(spent))
         if hook == "decide":
             decided = float(spent)  # within the `before` that comes next: nothing is awaited between
-        elif hook != "logged":
+        elif hook not in ("logged", "empty"):
             whole[id] += float(spent)
             ours[id] += float(spent) - (decided if hook == "before" else 0.0)
     print(f"\n{turns} turns before the question, {at_once} at once")

@@ -12,11 +12,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from litellm.integrations.custom_logger import CustomLogger
+
 from router_lab.integrations.litellm import RouterLab, _id
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.policy import Policy
 
-_LINES = list[str]()
+_LINES = list[tuple[str, str, float]]()
 
 
 class Timed(RouterLab):
@@ -27,7 +29,7 @@ class Timed(RouterLab):
     ) -> Any:
         begun = time.thread_time()
         found = await super().async_pre_call_hook(user_api_key_dict, cache, data, call_type)
-        tell("before", _id(found or {}), begun)
+        tell("before", found or {}, begun)
         return found
 
     async def async_post_call_success_hook(
@@ -35,7 +37,7 @@ class Timed(RouterLab):
     ) -> Any:
         begun = time.thread_time()
         found = await super().async_post_call_success_hook(data, user_api_key_dict, response)
-        tell("after", _id(data), begun)
+        tell("after", data, begun)
         return found
 
     async def async_post_call_response_headers_hook(
@@ -43,20 +45,24 @@ class Timed(RouterLab):
     ) -> Any:
         begun = time.thread_time()
         found = await super().async_post_call_response_headers_hook(data, *rest, **more)
-        tell("headers", _id(data), begun)
+        tell("headers", data, begun)
         return found
 
     async def async_log_success_event(self, kwargs: dict[str, Any], *rest: Any, **more: Any) -> None:
         begun = time.thread_time()
+        await CustomLogger.async_log_success_event(self, kwargs, *rest, **more)
+        tell("empty", kwargs, begun)
+        begun = time.thread_time()
         await super().async_log_success_event(kwargs, *rest, **more)
-        tell("logged", _id(kwargs), begun)
+        tell("logged", kwargs, begun)
 
 
-def tell(hook: str, id: object, begun: float) -> None:
-    _LINES.append(f"{hook} {id} {(time.thread_time() - begun) * 1e6:.1f}\n")
+def tell(hook: str, data: dict[str, Any], begun: float) -> None:
+    spent = time.thread_time() - begun  # before anything of this file's own
+    _LINES.append((hook, _id(data) if data else "-", spent))
     if hook == "logged":  # behind the answer: no hook waits for the file
         with Path(os.environ["TIMED"]).open("a") as out:
-            out.writelines(_LINES)
+            out.writelines(f"{name} {id} {seconds * 1e6:.1f}\n" for name, id, seconds in _LINES)
         _LINES.clear()
 
 
@@ -64,7 +70,7 @@ def decided(self: Policy, *arguments: Any, **more: Any) -> Decision:
     """`Policy.decide` with a clock: the part of `before` that is the decision itself."""
     begun = time.thread_time()
     found = decide(self, *arguments, **more)
-    tell("decide", "-", begun)
+    tell("decide", {}, begun)
     return found
 
 

@@ -218,3 +218,17 @@ def test_a_budget_at_other_prices_is_spent_by_all_of_them() -> None:
         whole.at(None)
     with pytest.raises(ValueError, match="a team's is spent by its roles"):
         whole.at(Prices(1.0, 1.0)).at(Prices(1.0, 1.0))
+
+
+@pytest.mark.parametrize("api", ["openai_chat", "openai_responses", "anthropic"])
+def test_of_an_answer_that_nobody_judges_what_it_used_alone_is_read(api: str) -> None:
+    counts = (
+        ("prompt_tokens", "completion_tokens") if api == "openai_chat" else ("input_tokens", "output_tokens")
+    )
+    answer = {
+        "id": "a1", "usage": dict(zip(counts, (7, 3), strict=True)), "content": [{"type": "text", "text": "so"}],
+        "choices": [{"message": {"content": "so"}}], "output": [{"type": "message", "content": [{"text": "so"}]}],
+    }  # fmt: skip
+    id = "a1" if api == "openai_responses" else None
+    assert read(api, answer) == Answer("so", {}, Used(7, 3), id=id)
+    assert read(api, answer, judged=False) == Answer(used=Used(7, 3), id=id)

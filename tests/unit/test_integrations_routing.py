@@ -201,6 +201,34 @@ def test_a_check_of_the_users_asks_the_next_and_one_that_fails_says_nothing() ->
     assert run(told.calls(asked(told, EASY)), answering(**both))[0] == "cheap"  # else it would be missing
 
 
+def test_what_an_answer_says_is_looked_at_where_somebody_could_be_asked_after_it() -> None:
+    read = list[str]()
+
+    def signals(text: str) -> dict[str, float]:
+        read.append(text)
+        return {"logprob": -0.1}
+
+    answers = {"cheap": Answer("hm"), "dear": Answer("so")}
+    for policy, settings, stream, judged in (
+        (choosing("openai_chat"), {}, False, False),
+        (choosing("openai_chat"), {"check": lambda text: True}, False, True),
+        (chained("openai_chat", gain=-1.0), {}, False, True),
+        (chained("openai_chat", gain=-1.0), {}, True, False),
+        (chained("openai_chat", gain=-1.0), {"escalate": False}, False, False),
+    ):
+        routing = Routing(policy, signals=signals, **settings)
+        turn = asked(routing, EASY, stream=stream)
+        read.clear()
+        run(routing.calls(turn), answering(**answers))
+        assert turn.judged is judged and read == ["hm"] * judged
+
+
+def test_a_call_that_is_not_awaited_raises_what_it_raises() -> None:
+    routing = Routing(choosing("openai_chat"), fallbacks=False)
+    with pytest.raises(Down, match="gone"):
+        run(routing.calls(asked(routing, EASY)), answering(cheap=Down(503, "gone")))
+
+
 def test_who_cannot_answer_gives_way_and_what_was_paid_for_stands() -> None:
     routing = Routing(choosing("openai_chat"))
     raw, turn = run(routing.calls(asked(routing, EASY)), answering(cheap=Down(503), dear=Answer("so")))

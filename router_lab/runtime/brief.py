@@ -1,0 +1,115 @@
+"""A short text in plain Python: the features of `features.extract`, and what `Predictor.one` makes
+of them, to the last bit.
+
+numpy is as fast in a loop. Between two requests of a service, though, its code has left the
+processor's caches, and of each of some forty array operations the first call costs microseconds,
+while the interpreter itself is always there (`make bench-integrations`).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from itertools import pairwise
+from operator import mul
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router_lab.runtime.features import BASE, BYTE_CLASS, COUNTED, DENSE, KIND, LOWER, PAIR, SCALE
+from router_lab.runtime.model import PolicySpec, unlinked
+
+BRIEF_BYTES = 160
+"""A longer text is numpy's."""
+BRIEF_COLUMNS = 32
+"""So are the predictions of a policy of more than half as many candidates."""
+Prediction: TypeAlias = tuple[tuple[float, ...], tuple[float, ...], float]
+"""Of one text: quality [c], cost_usd [c], coverage."""
+_MOST_ADDED = 2048
+"""Weights of one text; more are numpy's: of many candidates, or of a text without spaces."""
+_LAST = (1 << 32) - 1
+
+
+def _stretches() -> bytes:
+    """A pattern of one word: a longest stretch of bytes of one kind that is not 0."""
+    kinds = (bytes(byte for byte in range(256) if KIND[byte] == kind) for kind in range(1, max(KIND) + 1))
+    return b"|".join(b"[%b]+" % re.escape(members) for members in kinds)
+
+
+_words = re.compile(_stretches()).findall
+_POWERS = tuple(SCALE * pow(BASE, place + 1, 1 << 32) & _LAST for place in range(BRIEF_BYTES))
+
+
+def read(text: str, buckets: int, cap: int) -> tuple[set[int], list[int]] | None:
+    """The `buckets` and `counts` of `extract`, or None where the text is not short.
+
+    `text` a str itself, `buckets` and `cap` as of `extract`.
+    """
+    if len(text) > BRIEF_BYTES or len(text) > cap:
+        return None
+    data = text.encode("utf-8", "replace")
+    if len(data) > BRIEF_BYTES:
+        return None
+    shift = 33 - buckets.bit_length()
+    hashed = [sum(map(mul, word, _POWERS)) & _LAST for word in _words(data.translate(LOWER))]
+    words = [word for word in hashed if word]
+    found = {word >> shift for word in words}
+    found.update([(first * PAIR + second & _LAST) >> shift for first, second in pairwise(words)])
+    classes = (b" %b " % data).translate(BYTE_CLASS)
+    return found, [len(text), len(words), *map(classes.count, COUNTED)]
+
+
+class Brief:
+    """The tables of a `Predictor` as plain numbers."""
+
+    def __init__(
+        self,
+        spec: PolicySpec,
+        row_of: NDArray[Any],
+        scores: NDArray[np.float64],
+        least: NDArray[np.float64],
+        most: NDArray[np.float64],
+    ) -> None:
+        linear = spec.linear
+        self._buckets, self._cap = spec.featuriser.buckets, spec.featuriser.cap
+        self._link = linear.cost_link
+        self._row_of, self._scores = row_of.data, scores.ravel().data
+        self._rows = np.ascontiguousarray(linear.weights).ravel().data
+        self._dense = [tuple(column) for column in linear.dense.T.tolist()]
+        columns = linear.scale, linear.dense_scale, least, most
+        self._columns = tuple(zip(*(one.tolist() for one in columns), strict=True))
+        self._bias = linear.bias.tolist()
+
+    def one(self, text: str, row: int) -> Prediction | None:
+        """As `Predictor.one` without a vector; None where that is numpy's."""
+        found = read(text, self._buckets, self._cap)
+        if found is None:
+            return None
+        buckets, counts = found
+        row_of, rows, scores, width = self._row_of, self._rows, self._scores, len(self._columns)
+        known = [number * width for bucket in buckets if (number := row_of[bucket])]
+        if len(known) * width > _MOST_ADDED:
+            return None
+        weights = [rows[begin : begin + width].tolist() for begin in known]
+        sums = map(sum, zip(*weights, strict=True)) if weights else (0,) * width
+        z = [scores[count * len(DENSE) + place] for place, count in enumerate(counts)]
+        dense = [sum(map(mul, z, column)) for column in self._dense]
+        return self.of(sums, dense, len(known), len(buckets), row)
+
+    def of(self, sums: Iterable[float], dense: Iterable[float], seen: int, own: int, row: int) -> Prediction:
+        """From whole-number sums [2c] of hashed and of dense weights, the features seen in fitting,
+        and all of them, as `Predictor._sums` has them."""
+        size = own or 1
+        root, values = math.sqrt(size), list[float]()
+        for hashed, counted, (scale, dense_scale, least, most), bias in zip(
+            sums, dense, self._columns, self._bias[row], strict=True
+        ):
+            value = hashed * scale / root + counted * dense_scale + bias
+            values.append(least if value < least else min(value, most))
+        half = len(values) // 2
+        cost = values[half:]
+        if self._link != "identity":
+            cost = [unlinked(value) for value in cost]
+        return tuple(values[:half]), tuple(cost), seen / size
