@@ -28,7 +28,8 @@ import numpy.typing as npt
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
-Ints = npt.NDArray[np.int64]
+from router_lab.outcomes.codes import Ints
+
 Hashes = npt.NDArray[np.uint64]
 
 ALIKE = 0.6
