@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 Ints = npt.NDArray[np.int64]
+Ranks = npt.NDArray[np.int32]
 
 
 class Coded(NamedTuple):
@@ -26,6 +27,43 @@ class Coded(NamedTuple):
         keys: of the codes, in their order."""
         found = np.fromiter((places.get(key, -1) for key in keys), np.int64, len(self.first))
         return found[self.code]
+
+    def spread(self, values: Sequence[object], index: pd.Index[Any]) -> pd.Series[Any]:
+        """What `values` [codes] has for the code of each row, as objects."""
+        found = np.empty(len(values), object)
+        found[:] = values
+        return pd.Series(found[self.code], index=index, dtype=object)
+
+
+def each(rows: int) -> Coded:
+    """Every row by itself."""
+    return Coded(np.arange(rows), np.arange(rows))
+
+
+def ranked(frame: pd.DataFrame, columns: Sequence[str]) -> list[Ranks]:
+    """Of each column, [rows] the place of the row's cell among all that occur in it, sorted; -1 of
+    a missing one."""
+    return [pd.factorize(frame[column], sort=True)[0].astype(np.int32) for column in columns]
+
+
+def sorting(ranks: Sequence[Ranks]) -> Ints | None:
+    """[rows] in which order rows are sorted by their ranks, the first column first; None where
+    they are."""
+    tied = np.ones(max(0, len(ranks[0]) - 1), bool)
+    for column in ranks:
+        if (tied & (column[1:] < column[:-1])).any():
+            return np.lexsort(list(ranks)[::-1])
+        tied &= column[1:] == column[:-1]
+    return None
+
+
+def has_doubles(ranks: Sequence[Ranks], order: Ints | None) -> bool:
+    """Whether two rows have the same ranks; `order` as `sorting` gives it."""
+    tied = np.ones(max(0, len(ranks[0]) - 1), bool)
+    for column in ranks:
+        ordered = column if order is None else column[order]
+        tied &= ordered[1:] == ordered[:-1]
+    return bool(tied.any())
 
 
 def coded(*columns: pd.Series[Any] | Ints) -> Coded:
