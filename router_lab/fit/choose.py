@@ -23,6 +23,7 @@ failure: the fixed sequence needs no further correction.
 
 from __future__ import annotations
 
+import hashlib
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -39,13 +40,15 @@ from router_lab.fit.model import READS
 from router_lab.fit.walk import Walked, walk
 from router_lab.metrics import effective_number
 from router_lab.metrics.bound import Spread, reach
-from router_lab.metrics.paired import Floats, Ints, Mask, Paired, column_means
+from router_lab.metrics.paired import Columns, Floats, Ints, Mask, Paired, column_means
 
 SCALES = (0.0, 0.01, 0.03, 0.06, 0.1, 0.16, 0.25, 0.4, 0.7, 1.2, 2.5, 8.0, 100.0)
 """Tradeoffs tried, in quality per mean cost of the reference."""
 GUARDS = (0.0, 0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3)
 FIXED, CHAINS = "fixed", "chains"
 """The class that reads nothing, and the one that reads answers."""
+BLOCK = 1 << 18
+"""Rows times options whose sums are worked out at a time."""
 LEAST_CHEAPER = 1e-3
 """Share of the reference's mean cost that a candidate for everything must at least spare."""
 
@@ -312,9 +315,10 @@ def _seen_by(
         assert acting is not None
         does = acting(options, np.isin(evidence.fold, folds))
         first: dict[bytes, int] = {}
-        same = np.array([first.setdefault(action.tobytes(), place) for place, action in enumerate(does)])
+        same = np.array([first.setdefault(_digest(action), place) for place, action in enumerate(does)])
         distinct = np.fromiter(first.values(), np.int64)
-        return _statistics(does[distinct], evidence, goal)[np.searchsorted(distinct, same)]
+        others = np.setdiff1d(evidence.fold, folds)
+        return _statistics(does, evidence, goal, distinct, others)[np.searchsorted(distinct, same)]
 
     def seen_by(half: Ints) -> Floats:
         if acting is None or len(half) < 2 or not options:
@@ -338,31 +342,52 @@ def _select(parts: Sequence[Class], sums: Floats, folds: Ints, goal: Goal) -> in
     return found
 
 
-def _statistics(actions: NDArray[np.integer[Any]], evidence: Evidence, goal: Goal) -> Floats:
-    """[options, folds, sums], the last as `Sums` names them. `_pooled` adds folds up."""
-    rows = np.arange(len(evidence.group))
-    _, first, code = np.unique(evidence.group, return_index=True, return_inverse=True)
-    by_group = sp.csr_array((np.ones(len(rows)), (code, rows)))
-    fold = evidence.fold[first]
-    by_fold = sp.csr_array((np.ones(len(fold)), (fold, np.arange(len(fold)))))
-    blocks: list[Floats] = [np.zeros((0, by_fold.shape[0], len(Sums._fields)))]
-    for start in range(0, len(actions), 64):
-        action = actions[start : start + 64].T
-        values = evidence.values(action, goal)
-        seen, weight = ~np.isnan(values), evidence.weights(action)
-        heavy = seen.astype(np.float64) if weight is None else np.where(seen, weight, 0.0)
-        s, m = by_group @ np.where(seen, values * heavy, 0.0), by_group @ heavy
-        money = [by_group @ np.nan_to_num(part * heavy) for part in evidence.gain_and_base(action, goal)]
-        rows_of = m if weight is None else by_group @ seen.astype(np.float64)
-        share = np.asarray(m) / np.maximum(np.asarray(rows_of), 1)
-        if evidence.drawn is not None:  # what is predicted counts for the bound as those that were drawn
-            share = share * (by_group @ evidence.drawn.astype(np.float64) > 0)[:, None]
-        squares, mixed = s * s, s * m
-        powers = (m, share, s, squares, mixed, m * m, squares * s, squares * m, mixed * m, m * m * m)
-        heaviest = [share[fold == f].max(axis=0, initial=0.0) for f in range(by_fold.shape[0])]
-        added = [np.asarray(by_fold @ part).T for part in (*powers, *money)]
-        blocks.append(np.stack([*added, np.transpose(heaviest)], axis=2))
-    return np.concatenate(blocks)
+def _digest(action: NDArray[Any]) -> bytes:
+    return hashlib.blake2b(action.tobytes(), digest_size=16).digest()
+
+
+def _statistics(
+    actions: NDArray[np.integer[Any]],
+    evidence: Evidence,
+    goal: Goal,
+    places: Ints | None = None,
+    folds: Ints | None = None,
+) -> Floats:
+    """[options, folds, sums], the last as `Sums` names them. `_pooled` adds folds up.
+
+    places: of the options among `actions` [options, n] that are asked for, default all; folds:
+    those that are, default all; of the others sums are 0."""
+    places = np.arange(len(actions)) if places is None else places
+    found = np.zeros((len(places), int(evidence.fold.max(initial=0)) + 1, len(Sums._fields)))
+    for fold in np.unique(evidence.fold) if folds is None else folds:
+        rows = np.flatnonzero(evidence.fold == fold)
+        here = evidence.take(rows)
+        # So few at a time that what is worked out for them need not be fetched from memory twice.
+        width = max(1, BLOCK // max(1, len(rows)))
+        _, code = np.unique(here.group, return_inverse=True)
+        by_group = sp.csr_array((np.ones(len(rows)), (code, np.arange(len(rows)))))
+        for start in range(0, len(places), width):
+            action = actions[places[start : start + width]][:, rows].T
+            found[start : start + width, fold] = _sums(action, here, goal, by_group)
+    return found
+
+
+def _sums(action: Columns, evidence: Evidence, goal: Goal, by_group: sp.csr_array) -> Floats:
+    """[options, sums] of rows of one fold; action [n, options], by_group [groups, n]."""
+    values = evidence.values(action, goal)
+    seen, weight = ~np.isnan(values), evidence.weights(action)
+    heavy = seen.astype(np.float64) if weight is None else np.where(seen, weight, 0.0)
+    s, m = by_group @ np.where(seen, values * heavy, 0.0), by_group @ heavy
+    money = [by_group @ np.nan_to_num(part * heavy) for part in evidence.gain_and_base(action, goal)]
+    rows_of = m if weight is None else by_group @ seen.astype(np.float64)
+    share = np.asarray(m) / np.maximum(np.asarray(rows_of), 1)
+    if evidence.drawn is not None:  # what is predicted counts for the bound as those that were drawn
+        share = share * (by_group @ evidence.drawn.astype(np.float64) > 0)[:, None]
+    squares, mixed = s * s, s * m
+    powers = (m, share, s, squares, mixed, m * m, squares * s, squares * m, mixed * m, m * m * m)
+    every = sp.csr_array(np.ones((1, len(s))))
+    added = [(every @ part)[0] for part in (*powers, *money)]
+    return np.stack([*added, share.max(axis=0, initial=0.0)], axis=1)
 
 
 def _pooled(sums: Floats) -> Sums:

@@ -165,8 +165,8 @@ def _alike(features: Features, pairs: Ints) -> npt.NDArray[np.bool_]:
 
 
 class _Codes(dict[str, int]):
-    """The code of each token: of a word a hash of it, numbers being `0`; 0 of what is no word, −1 of
-    what ends a sentence. names: whether a capitalised word is a name, `N`."""
+    """The code of each token; 0 of what is no word, −1 of what ends a sentence. names: whether a
+    capitalised word is a name, `N`."""
 
     def __init__(self, *, names: bool) -> None:
         super().__init__()
@@ -176,29 +176,39 @@ class _Codes(dict[str, int]):
         if token != "0" and not token[0].isalpha():
             code = -1 if token in _ENDS else 0
         else:
-            word = "N" if self.names and token[0].isupper() else token.casefold()
-            code = zlib.crc32(word.encode("utf-8", "replace")) + 1
+            code = code_of("N" if self.names and token[0].isupper() else token.casefold())
         self[token] = code
         return code
 
 
-def _words(prompts: Sequence[str], begin: _Codes, within: _Codes) -> tuple[Hashes, Ints]:
-    """The codes of the words of prompts, one prompt after the other, and how many each has; a
-    word is looked up in `begin` where a sentence begins, else in `within`."""
-    flat: list[int] = []
-    ends = [0]
-    for prompt in prompts:
-        text = prompt if len(prompt) <= 2 * READ else f"{prompt[:READ]}\n{prompt[-READ:]}"
-        codes = begin
-        for token in _TOKEN.findall(_NUMBER.sub("0", text)):
-            code = codes[token]
-            if code > 0:
-                flat.append(code)
-                codes = within
-            elif code < 0:
-                codes = begin
-        ends.append(len(flat))
-    return np.array(flat, np.uint64), np.diff(ends)
+def code_of(word: str) -> int:
+    """A hash of a word, above 0: which other words there are does not change it."""
+    return zlib.crc32(word.encode("utf-8", "replace")) + 1
+
+
+class Words:
+    """Reads prompts as words; those that it has met it need not work out again."""
+
+    def __init__(self) -> None:
+        self._first, self._within = _Codes(names=False), _Codes(names=True)
+
+    def read(self, prompts: Sequence[str]) -> tuple[Hashes, Ints]:
+        """The codes of the words of prompts, one prompt after the other, numbers as `0` and names
+        as `N`; and how many words each prompt has."""
+        flat: list[int] = []
+        ends = [0]
+        for prompt in prompts:
+            text = prompt if len(prompt) <= 2 * READ else f"{prompt[:READ]}\n{prompt[-READ:]}"
+            codes = self._first
+            for token in _TOKEN.findall(_NUMBER.sub("0", text)):
+                code = codes[token]
+                if code > 0:
+                    flat.append(code)
+                    codes = self._within
+                elif code < 0:
+                    codes = self._first
+            ends.append(len(flat))
+        return np.array(flat, np.uint64), np.diff(ends)
 
 
 def _features(suite: Ints, prompts: Sequence[str]) -> Features:
@@ -222,10 +232,10 @@ def _features(suite: Ints, prompts: Sequence[str]) -> Features:
 def _entries(prompts: Sequence[str]) -> tuple[Ints, Columns]:
     """How many features each prompt has, and their columns, each once and in order; a column is a
     hash that no other row changes."""
-    begin, within = _Codes(names=False), _Codes(names=True)
+    words_of = Words()
     sizes, columns = [np.zeros(0, np.int64)], [np.zeros(0, np.int32)]
     for start in range(0, len(prompts), READ_AT_ONCE):
-        codes, count = _words(prompts[start : start + READ_AT_ONCE], begin, within)
+        codes, count = words_of.read(prompts[start : start + READ_AT_ONCE])
         words = codes * GOLDEN
         row = np.repeat(np.arange(len(count)), count)
         joint = row[1:] == row[:-1]
