@@ -40,6 +40,7 @@ from router_lab.fit.model import READS
 from router_lab.fit.walk import Walked, walk
 from router_lab.metrics import effective_number
 from router_lab.metrics.bound import Spread, reach
+from router_lab.metrics.estimate import dense
 from router_lab.metrics.paired import Columns, Floats, Ints, Mask, Paired, column_means
 
 SCALES = (0.0, 0.01, 0.03, 0.06, 0.1, 0.16, 0.25, 0.4, 0.7, 1.2, 2.5, 8.0, 100.0)
@@ -190,9 +191,8 @@ def family(found: Predictions, evidence: Evidence, *, learned: bool = False) -> 
     """All options of the predictors that act somewhere, and their actions; without repeats of the
     same actions in a class, unless predictions were `learned` on these rows: by what half of them
     knows, the same may be different."""
-    grid = [
-        Option(name, scale / evidence.unit, guard) for name in found for scale in SCALES for guard in GUARDS
-    ]
+    unit = evidence.unit
+    grid = [Option(name, scale / unit, guard) for name in found for scale in SCALES for guard in GUARDS]
     actions = act(grid, found, evidence)
     known: set[tuple[str, bytes]] = set()
     kept = []
@@ -364,8 +364,7 @@ def _statistics(
         here = evidence.take(rows)
         # So few at a time that what is worked out for them need not be fetched from memory twice.
         width = max(1, BLOCK // max(1, len(rows)))
-        _, code = np.unique(here.group, return_inverse=True)
-        by_group = sp.csr_array((np.ones(len(rows)), (code, np.arange(len(rows)))))
+        by_group = sp.csr_array((np.ones(len(rows)), (dense(here.group), np.arange(len(rows)))))
         for start in range(0, len(places), width):
             action = actions[places[start : start + width]][:, rows].T
             found[start : start + width, fold] = _sums(action, here, goal, by_group)

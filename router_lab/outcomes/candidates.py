@@ -43,10 +43,9 @@ def by_row(frame: pd.DataFrame) -> list[Candidate]:
 
 def by_candidate(frame: pd.DataFrame) -> Iterator[tuple[Candidate, pd.DataFrame]]:
     """(candidate, its rows) of a table, sorted by candidate."""
-    # A missing key of a group equals nothing, itself included.
-    names = [frame[column].fillna("") for column in candidate_columns(frame.columns)]
-    for (model, *rest), part in frame.groupby(names, sort=True):
-        yield Candidate(str(model), *(str(name) or None for name in rest)), part
+    found = whose(frame)
+    for candidate in sorted(set(found.candidates)):
+        yield candidate, frame[found.places([candidate]) == 0]
 
 
 def candidates_of(frame: pd.DataFrame) -> tuple[Candidate, ...]:

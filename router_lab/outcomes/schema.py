@@ -39,6 +39,7 @@ SCORED = ("ok", "error", "limit")
 interrupt, a scorer that gave none). `budget`: left out on purpose: for money, by a race, by a
 person who invalidated it, or never begun. `reason` says which."""
 _MAY_BE_EMPTY = tuple(c.name for c in COLUMNS if c.empty)
+LONG = ("prompt", "answer", STEPS)
 MAY_BE_MESSAGES = (str, list, tuple, dict, np.ndarray)
 INVALIDATED = "invalidated"
 """How the reason of a `budget` row begins that a person has set aside: of his choosing, so not
@@ -290,6 +291,14 @@ def _refuse_two_settings(out: pd.DataFrame, where: str) -> None:
 
 def _name(row: Any) -> str:
     return str(Candidate.of(row))
+
+
+def scored_figures(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a validated table whose quality counts, without the texts of prompts, answers and
+    steps, which take most of its memory."""
+    plain = frame.drop(columns=[name for name in LONG if name in frame.columns])
+    counts = plain["status"].isin(SCORED)
+    return plain if counts.all() else plain[counts]
 
 
 def cut_off_share(scored: pd.DataFrame) -> float:
