@@ -203,7 +203,7 @@ def escalated(outcomes: pd.DataFrame, reference: Candidate, elsewhere: Collectio
     passed, or was not made, stay, and so do those of suites that the reference may not serve
     (`elsewhere`). Rows keep their order.
     """
-    frame = outcomes.copy()
+    frame = outcomes.copy(deep=False)
     if "check" not in frame.columns:
         return frame
     mine = whose(frame).places([reference]) == 0
