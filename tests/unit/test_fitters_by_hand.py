@@ -617,7 +617,7 @@ def test_limits_by_hand() -> None:
     assert dear.max_tokens is None
     assert (_whole(0.2), _whole(2.2), _whole(0.0), _whole(np.nan)) == (1, 3, None, None)
     assert (_real(0.2), _real(0.0), _real(-1.0), _real(np.nan)) == (0.2, None, None, None)
-    assert np.isnan(_bounds(frame, "turns", np.zeros(39, np.int64), 3, 2)).all()
+    assert np.isnan(_bounds(frame, "turns", np.ones(39, bool), np.zeros(39, np.int64), 3, 2)).all()
 
 
 def test_a_learning_curve_has_at_least_one_group() -> None:
