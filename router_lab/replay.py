@@ -14,7 +14,8 @@ import pandas as pd
 from router_lab.certificate import Certificate
 from router_lab.metrics import Estimate
 from router_lab.metrics.paired import Floats, Paired, Recorded, column_means
-from router_lab.outcomes import OutcomeMatrix, by_row, outcomes_for
+from router_lab.outcomes import OutcomeMatrix, outcomes_for
+from router_lab.outcomes.candidates import whose
 from router_lab.outcomes.columns import ADDING
 from router_lab.outcomes.copies import used_names
 from router_lab.outcomes.kept import Allowed, at_home, closed, kept_to, places
@@ -202,11 +203,11 @@ def escalated(outcomes: pd.DataFrame, reference: Candidate, elsewhere: Collectio
     passed, or was not made, stay, and so do those of suites that the reference may not serve
     (`elsewhere`). Rows keep their order.
     """
-    frame = outcomes.copy()
+    frame = outcomes.copy(deep=False)
     if "check" not in frame.columns:
         return frame
-    mine = [candidate == reference for candidate in by_row(frame)]
-    failed = (frame["check"].astype("boolean").eq(False).fillna(False).to_numpy(bool)) & ~np.array(mine, bool)
+    mine = whose(frame).places([reference]) == 0
+    failed = (frame["check"].astype("boolean").eq(False).fillna(False).to_numpy(bool)) & ~mine
     failed &= ~frame["suite"].isin(list(elsewhere)).to_numpy(bool)
     keys = ["suite", "sample_id", "epoch"]
     added = [c for c in ADDING if c in frame.columns]

@@ -41,7 +41,7 @@ from router_lab.metrics import (
 )
 from router_lab.metrics.paired import Paired, Recorded, column_means
 from router_lab.outcomes import SCORED, OutcomeMatrix, cut_off_share
-from router_lab.outcomes.candidates import by_row
+from router_lab.outcomes.candidates import whose
 from router_lab.replay import Replay, number
 from router_lab.runtime.model import Candidate
 
@@ -249,8 +249,10 @@ def _suites(
 def _cut_off(frame: pd.DataFrame, candidate: Candidate) -> float | None:
     """Share of a candidate's answers that ended at max_tokens; None where none did, or nobody
     knows."""
-    of = np.array([one == candidate for one in by_row(frame)], bool)
-    share = cut_off_share(frame[of & frame["status"].isin(SCORED)])
+    if "cut_off" not in frame.columns:
+        return None
+    of = whose(frame).places([candidate]) == 0
+    share = cut_off_share(frame.loc[of & frame["status"].isin(SCORED), ["cut_off"]])
     return share if share > 0 else None
 
 

@@ -23,7 +23,7 @@ failure: the fixed sequence needs no further correction.
 
 from __future__ import annotations
 
-from collections import namedtuple
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -31,15 +31,15 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.model import READS
+from router_lab.fit.sums import Sums, pooled, statistics
 from router_lab.fit.walk import Walked, walk
 from router_lab.metrics import effective_number
 from router_lab.metrics.bound import Spread, reach
-from router_lab.metrics.paired import Floats, Ints, Mask, Paired, column_means
+from router_lab.metrics.paired import Columns, Floats, Ints, Mask, Paired, column_means
 
 SCALES = (0.0, 0.01, 0.03, 0.06, 0.1, 0.16, 0.25, 0.4, 0.7, 1.2, 2.5, 8.0, 100.0)
 """Tradeoffs tried, in quality per mean cost of the reference."""
@@ -143,8 +143,8 @@ Predictions = Mapping[str, tuple[Floats, Floats]]
 """Quality and cost_usd [n, c] by predictor."""
 Tables = Mapping[float, Ints]
 """By tradeoff, the column of each suite [suites]."""
-Actions = NDArray[np.int16]
-"""[options, n] columns chosen."""
+Actions = Columns
+"""[options, n] columns chosen, in as few bytes as hold them."""
 Acting = Callable[[Sequence[Option], Mask], Actions]
 """What options do to every row, by what was learned from the rows of a mask [n] alone."""
 
@@ -155,7 +155,8 @@ def act(
     """The runtime's rule, `by_prediction_many`, on predictions; or the one candidate of
     everything, or the column of the suite in `tables`, where eligible."""
     leaders: dict[tuple[str, float], tuple[Ints, Floats]] = {}
-    actions = np.empty((len(options), len(evidence.group)), np.int16)
+    size = np.min_scalar_type(-evidence.quality.shape[1])
+    actions: Actions = np.empty((len(options), len(evidence.group)), size)
     for row, option in zip(actions, options, strict=True):
         seen = met(evidence, option.predictor)
         if option.column is not None:
@@ -187,14 +188,13 @@ def family(found: Predictions, evidence: Evidence, *, learned: bool = False) -> 
     """All options of the predictors that act somewhere, and their actions; without repeats of the
     same actions in a class, unless predictions were `learned` on these rows: by what half of them
     knows, the same may be different."""
-    grid = [
-        Option(name, scale / evidence.unit, guard) for name in found for scale in SCALES for guard in GUARDS
-    ]
+    unit = evidence.unit
+    grid = [Option(name, scale / unit, guard) for name in found for scale in SCALES for guard in GUARDS]
     actions = act(grid, found, evidence)
     known: set[tuple[str, bytes]] = set()
     kept = []
     for place, (option, action) in enumerate(zip(grid, actions, strict=True)):
-        seen, key = met(evidence, option.predictor), (option.predictor, action.tobytes())
+        seen, key = met(evidence, option.predictor), (option.predictor, _digest(action))
         if (learned or key not in known) and (action != seen.table)[seen.covered].any():
             known.add(key)
             kept.append(place)
@@ -243,7 +243,7 @@ def choose(
     parts = []
     for name in dict.fromkeys(option.predictor for option in options):
         mine = np.flatnonzero([option.predictor == name for option in options])
-        start = _statistics(met(evidence, name).baseline_action[None], evidence, goal)[0]
+        start = statistics(met(evidence, name).baseline_action[None], evidence, goal)[0]
         parts.append(Class(mine, start, len(start) if goal.mix else len(start) // 2))
     seen_by = _seen_by(options, actions, evidence, goal, acting)
     split, judged = splits(evidence.fold), np.ones(len(evidence.group), bool)
@@ -285,15 +285,12 @@ def splits(fold: Ints) -> list[tuple[Ints, Ints]]:
 
 CHOOSING = 6
 """Folds that halves are made of."""
-Sums = namedtuple("Sums", "m share s ss sm mm sss ssm smm mmm gained base heaviest")
-"""Sums over clusters of values s and sizes m (`ssm`: of s^2 m), `share` of the clusters' mean
-weights, of what was `gained` and out of how much (`base`); last the heaviest mean weight."""
 
 
 @dataclass(frozen=True)
 class Class:
     """Options of one predictor: their places [k] among all, the statistics [folds, sums] of the
-    start of their path (`_statistics`), and how many folds will judge what is chosen."""
+    start of their path (`statistics`), and how many folds will judge what is chosen."""
 
     places: Ints
     start: Floats
@@ -305,16 +302,17 @@ def _seen_by(
 ) -> Callable[[Ints], Floats]:
     """The statistics [options, its folds, sums] that a half chooses by. What was learned from these
     rows acts on each of its folds as the half's others know it."""
-    everything = cache(lambda: _statistics(actions, evidence, goal))
+    everything = cache(lambda: statistics(actions, evidence, goal))
 
     @cache
     def known_to(folds: tuple[int, ...]) -> Floats:
         assert acting is not None
         does = acting(options, np.isin(evidence.fold, folds))
         first: dict[bytes, int] = {}
-        same = np.array([first.setdefault(action.tobytes(), place) for place, action in enumerate(does)])
+        same = np.array([first.setdefault(_digest(action), place) for place, action in enumerate(does)])
         distinct = np.fromiter(first.values(), np.int64)
-        return _statistics(does[distinct], evidence, goal)[np.searchsorted(distinct, same)]
+        others = np.setdiff1d(evidence.fold, folds)
+        return statistics(does, evidence, goal, distinct, others)[np.searchsorted(distinct, same)]
 
     def seen_by(half: Ints) -> Floats:
         if acting is None or len(half) < 2 or not options:
@@ -330,7 +328,7 @@ def _select(parts: Sequence[Class], sums: Floats, folds: Ints, goal: Goal) -> in
     found, most = None, 0.0
     for part in parts:
         grown = part.judging / len(folds)
-        score = _scores(_pooled(sums[part.places]), _pooled(part.start[folds]), goal, grown)
+        score = _scores(pooled(sums[part.places]), pooled(part.start[folds]), goal, grown)
         tied = np.flatnonzero(score == score.max(initial=0.0))
         best = int(tied[len(tied) // 2]) if len(tied) else 0
         if len(tied) and score[best] > most:
@@ -338,37 +336,8 @@ def _select(parts: Sequence[Class], sums: Floats, folds: Ints, goal: Goal) -> in
     return found
 
 
-def _statistics(actions: NDArray[np.integer[Any]], evidence: Evidence, goal: Goal) -> Floats:
-    """[options, folds, sums], the last as `Sums` names them. `_pooled` adds folds up."""
-    rows = np.arange(len(evidence.group))
-    _, first, code = np.unique(evidence.group, return_index=True, return_inverse=True)
-    by_group = sp.csr_array((np.ones(len(rows)), (code, rows)))
-    fold = evidence.fold[first]
-    by_fold = sp.csr_array((np.ones(len(fold)), (fold, np.arange(len(fold)))))
-    blocks: list[Floats] = [np.zeros((0, by_fold.shape[0], len(Sums._fields)))]
-    for start in range(0, len(actions), 64):
-        action = actions[start : start + 64].T
-        values = evidence.values(action, goal)
-        seen, weight = ~np.isnan(values), evidence.weights(action)
-        heavy = seen.astype(np.float64) if weight is None else np.where(seen, weight, 0.0)
-        s, m = by_group @ np.where(seen, values * heavy, 0.0), by_group @ heavy
-        money = [by_group @ np.nan_to_num(part * heavy) for part in evidence.gain_and_base(action, goal)]
-        rows_of = m if weight is None else by_group @ seen.astype(np.float64)
-        share = np.asarray(m) / np.maximum(np.asarray(rows_of), 1)
-        if evidence.drawn is not None:  # what is predicted counts for the bound as those that were drawn
-            share = share * (by_group @ evidence.drawn.astype(np.float64) > 0)[:, None]
-        squares, mixed = s * s, s * m
-        powers = (m, share, s, squares, mixed, m * m, squares * s, squares * m, mixed * m, m * m * m)
-        heaviest = [share[fold == f].max(axis=0, initial=0.0) for f in range(by_fold.shape[0])]
-        added = [np.asarray(by_fold @ part).T for part in (*powers, *money)]
-        blocks.append(np.stack([*added, np.transpose(heaviest)], axis=2))
-    return np.concatenate(blocks)
-
-
-def _pooled(sums: Floats) -> Sums:
-    """Of statistics [..., folds, sums], each [...]."""
-    pooled = Sums(*np.moveaxis(sums.sum(axis=-2), -1, 0))
-    return pooled._replace(heaviest=sums[..., -1].max(axis=-1, initial=0.0))
+def _digest(action: NDArray[Any]) -> bytes:
+    return hashlib.blake2b(action.tobytes(), digest_size=16).digest()
 
 
 def _scores(sums: Sums, start: Sums, goal: Goal, grown: float) -> Floats:

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from router_lab.outcomes import SCORED, by_row
+from router_lab.outcomes import SCORED
+from router_lab.outcomes.candidates import whose
+from router_lab.outcomes.codes import coded_texts
 from router_lab.runtime.model import Candidate, Limits
 
 SLACK = 2.0
@@ -24,13 +26,11 @@ def limits_of(
 ) -> tuple[tuple[Limits, ...], ...]:
     """[suites + 1][c] limits of output tokens, turns and dollars; the first row is over all
     suites."""
-    scored = frame[frame["status"].isin(SCORED)]
-    place = {c: j for j, c in enumerate(candidates)}
-    row_of = {s: i + 1 for i, s in enumerate(suites)}
-    keys = zip(scored["suite"], by_row(scored), strict=True)
-    cell = np.array([row_of[suite] * len(place) + place[candidate] for suite, candidate in keys], np.int64)
+    scored = frame["status"].isin(SCORED).to_numpy(bool)
+    row = coded_texts(frame["suite"], suites) + 1
+    cell = (row * len(candidates) + whose(frame).places(candidates))[scored]
     columns = [
-        _bounds(scored, name, cell, len(suites) + 1, len(place))
+        _bounds(frame, name, scored, cell, len(suites) + 1, len(candidates))
         for name in ("output_tokens", "turns", "cost_usd")
     ]
     return tuple(
@@ -43,14 +43,19 @@ def limits_of(
 
 
 def _bounds(
-    frame: pd.DataFrame, name: str, cell: NDArray[np.int64], rows: int, columns: int
+    frame: pd.DataFrame,
+    name: str,
+    scored: NDArray[np.bool_],
+    cell: NDArray[np.int64],
+    rows: int,
+    columns: int,
 ) -> NDArray[np.float64]:
-    """[rows, columns] SLACK times the 99th percentile of a column; NaN where it was never
-    recorded."""
+    """[rows, columns] SLACK times the 99th percentile of a column over the rows that were scored,
+    by their `cell`; NaN where it was never recorded."""
     result = np.full((rows, columns), np.nan)
     if name not in frame.columns:
         return result
-    values = frame[name].to_numpy(np.float64, na_value=np.nan)
+    values = frame[name].to_numpy(np.float64, na_value=np.nan)[scored]
     seen = ~np.isnan(values)
     values, cell = values[seen], cell[seen]
     column, tail, _ = _tails(values, cell % columns)

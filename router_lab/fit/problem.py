@@ -15,7 +15,8 @@ from router_lab.config import Recipe
 from router_lab.fit.signals import trials_for
 from router_lab.fit.slow import bounded, closed_to, require_seconds
 from router_lab.metrics.paired import Ints, Mask, column_means
-from router_lab.outcomes import OutcomeMatrix, by_row, candidates_of, split_of, validate_outcomes
+from router_lab.outcomes import OutcomeMatrix, candidates_of, split_of, validate_outcomes
+from router_lab.outcomes.candidates import whose
 from router_lab.outcomes.kept import kept_to
 from router_lab.outcomes.trials import Trials
 from router_lab.replay import escalated
@@ -120,9 +121,7 @@ def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
     run = frame["status"].isin(("ok", "error", "limit", "infra"))
     infra = float((frame["status"] == "infra").sum() / max(1, int(run.sum())))
     fresh = held & ~np.isin(whole.joined[whole.name], develop.joined[develop.name])
-    keys = {(whole.suites[whole.suite[i]], whole.sample_id[i]) for i in np.flatnonzero(fresh)}
-    test = [key in keys for key in zip(frame["suite"], frame["sample_id"], strict=True)]
-    test_rows = frame[test] if fresh.any() else None
+    test_rows = frame[whole.rows_in(frame, fresh)] if fresh.any() else None
     copied = int((held & ~fresh).sum())
     if copied > NEAR * held.sum():
         text = (
@@ -187,7 +186,7 @@ def _warn_of_near_copies(data: OutcomeMatrix) -> None:
     _, first, inverse, sizes = np.unique(
         data.group, return_index=True, return_inverse=True, return_counts=True
     )
-    near = np.array([alone[i] != alone[first[inverse[i]]] for i in range(len(data))], bool)
+    near = alone != alone[first[inverse]]
     mixed = np.isin(inverse, inverse[near])
     largest = np.flatnonzero(mixed & (sizes[inverse] == sizes[inverse[mixed]].max()))
     other = largest[near[largest]][0]
@@ -214,7 +213,7 @@ def _restrict(frame: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
             f"recipe {recipe.name!r}: candidates: {missing[0]} is not in the outcomes; they hold "
             f"{', '.join(str(c) for c in present)}"
         )
-    kept = frame[[candidate in wanted for candidate in by_row(frame)]]
+    kept = frame[whose(frame).places(sorted(wanted)) >= 0]
     kept.attrs = frame.attrs
     return kept
 

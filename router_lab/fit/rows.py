@@ -8,8 +8,10 @@ every float64 result is exact.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,8 @@ from router_lab.runtime.features import Z_LIMIT
 
 Floats32 = NDArray[np.float32]
 BITS = (Z_LIMIT - 1).bit_length()
+LARGE, THREADS = 1 << 22, 2
+"""Entries from which products are shared by so many threads."""
 EXACT = 53
 """Bits of a whole number that a float64 holds."""
 
@@ -73,18 +77,52 @@ class Rows:
         return self._times(words, numbers * (self.units * self.units)[:, None])
 
     def _times(self, words: Floats32, numbers: Floats32) -> Floats32:
-        found = self.words @ words
+        found = _product(self._parts, words)
         found *= self.length[:, None]
         found += product(self.numbers, BITS, numbers).astype(np.float32)
         return np.asarray(found, np.float32)
 
     def _back(self, values: Floats32) -> tuple[Floats32, Floats32]:
-        words = self._transposed @ (values * self.length[:, None])
-        return np.asarray(words, np.float32), product(self.numbers.T, BITS, values).astype(np.float32)
+        words = _product(self._transposed, values * self.length[:, None])
+        return words, product(self.numbers.T, BITS, values).astype(np.float32)
 
     @cached_property
-    def _transposed(self) -> sp.csr_array:
-        return self.words.T.tocsr()
+    def _parts(self) -> list[sp.csr_array]:
+        return _split(self.words)
+
+    @cached_property
+    def _transposed(self) -> list[sp.csr_array]:
+        return _split(self.words.T.tocsr())
+
+
+def _split(matrix: sp.csr_array) -> list[sp.csr_array]:
+    """The matrix, or its rows in as many parts of about as many entries as threads share a product;
+    the parts are no copies."""
+    ends = matrix.indptr
+    if ends[-1] < LARGE:
+        return [matrix]
+    cuts = np.searchsorted(ends, np.linspace(0, ends[-1], THREADS + 1)[1:-1])
+    bounds = [0, *cuts.tolist(), matrix.shape[0]]
+    return [
+        sp.csr_array(
+            (
+                matrix.data[ends[start] : ends[end]],
+                matrix.indices[ends[start] : ends[end]],
+                ends[start : end + 1] - ends[start],
+            ),
+            shape=(end - start, matrix.shape[1]),
+        )
+        for start, end in pairwise(bounds)
+    ]
+
+
+def _product(parts: list[sp.csr_array], values: Floats32) -> Floats32:
+    """[n, k] the rows of all parts times values [p, k]. Each row is one thread's, so how many there
+    are changes nothing."""
+    if len(parts) == 1:
+        return np.asarray(parts[0] @ values, np.float32)
+    with ThreadPoolExecutor(len(parts)) as pool:
+        return np.concatenate(list(pool.map(lambda part: part @ values, parts)), dtype=np.float32)
 
 
 def whole(values: NDArray[np.floating[Any]], bits: int) -> tuple[Floats, NDArray[np.int32]]:

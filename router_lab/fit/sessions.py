@@ -7,7 +7,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from router_lab.fit.problem import Problem
-from router_lab.outcomes import SCORED, by_row
+from router_lab.outcomes import SCORED
+from router_lab.outcomes.candidates import whose
+from router_lab.outcomes.codes import coded_texts
 from router_lab.runtime.kinds import PROMPT_COLUMNS
 from router_lab.runtime.model import CACHING, Session, Sessions
 
@@ -22,9 +24,8 @@ def sessions_of(problem: Problem) -> Sessions | None:
     data, frame = problem.develop, problem.frame
     if not {"turns", "input_tokens"} <= set(frame.columns):
         return None
-    used = set(zip([data.suites[i] for i in data.suite], data.sample_id, strict=True))
-    kept = [key in used for key in zip(frame["suite"], frame["sample_id"], strict=True)]
-    rows = frame[np.array(kept, bool) & frame["status"].isin(SCORED).to_numpy(bool)]
+    kept = data.rows_in(frame, np.ones(len(data), bool))
+    rows = frame[kept & frame["status"].isin(SCORED).to_numpy(bool)]
     turns = rows["turns"].to_numpy(np.float64, na_value=np.nan)
     tokens = _prompts(rows)
     known = (turns >= 1) & ~np.isnan(tokens)
@@ -32,12 +33,11 @@ def sessions_of(problem: Problem) -> Sessions | None:
         return None
     turns, tokens, rows = turns[known], tokens[known], rows[known]
     last = 2.0 * tokens / (turns + 1.0)
-    place, row_of = {c: j for j, c in enumerate(data.candidates)}, {s: i for i, s in enumerate(data.suites)}
-    keys = zip(rows["suite"], by_row(rows), strict=True)
-    cell = np.array([row_of[suite] * len(place) + place[candidate] for suite, candidate in keys], np.int64)
-    values, width = (turns, last, tokens - last), len(place)
+    width = len(data.candidates)
+    cell = coded_texts(rows["suite"], data.suites) * width + whose(rows).places(data.candidates)
+    values = (turns, last, tokens - last)
     pooled = _means(values, cell % width, width)
-    own = _means(values, cell, len(row_of) * width)
+    own = _means(values, cell, len(data.suites) * width)
     caching = problem.frame.attrs.get("provenance", {}).get("caching")
     return Sessions(
         caching if caching in CACHING else CACHING[0],

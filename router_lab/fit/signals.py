@@ -11,7 +11,7 @@ import pandas as pd
 from router_lab.config import Recipe
 from router_lab.metrics.paired import Floats
 from router_lab.outcomes import OutcomeMatrix
-from router_lab.outcomes.trials import PREFIX, Trials, trials_of
+from router_lab.outcomes.trials import PREFIX, Trials, signals_of, trials_of
 from router_lab.outcomes.turns import without_calls
 from router_lab.runtime.chainrules import SIGNAL_NAME
 from router_lab.runtime.chains import MOST_SIGNALS
@@ -32,6 +32,9 @@ def trials_for(recipe: Recipe, frame: pd.DataFrame, data: OutcomeMatrix) -> Tria
     nearly equals the score.
     """
     if not (recipe.escalate or recipe.caps) or data.weighting is not None:
+        return None
+    answered = "answer" in frame.columns and bool(frame["answer"].notna().any())
+    if not (recipe.caps or recipe.signals or answered or signals_of(frame)):
         return None
     trials = trials_of(frame, data, calls=recipe.caps)
     if trials.calls is not None:  # who has them on some rows alone is stopped by dollars alone

@@ -13,7 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from router_lab.metrics.paired import Floats, Ints, Mask, Paired, Recorded, heaviest
-from router_lab.outcomes import by_row
+from router_lab.outcomes.candidates import whose
+from router_lab.outcomes.codes import coded
 from router_lab.outcomes.copies import join_names, names_of, prompts_of, used_names
 from router_lab.outcomes.vectors import vectors_of
 from router_lab.played import Beside, answered, servers
@@ -60,15 +61,14 @@ class Arm:
 def unused_rows(outcomes: pd.DataFrame, *policies: Policy) -> pd.DataFrame:
     """The rows of groups that none of the policies was fitted on, nor on a copy of one of their
     prompts: the only ones that are evidence."""
-    samples = outcomes.drop_duplicates(["suite", "sample_id", "group"])
-    names, key = names_of(samples)
+    names, key_of = names_of(outcomes)
+    rows = coded(key_of, outcomes["sample_id"]).first
+    samples, key = outcomes.iloc[rows], key_of[rows]
     prompts = prompts_of(samples)
     vectors = vectors_of(samples, np.arange(len(samples)), len(samples))
     joined = join_names(names, key, prompts, vectors).component
     used = used_names(names, key, prompts, joined, *(policy.spec for policy in policies))
-    stale = {name for name, seen in zip(names, used, strict=True) if seen}
-    keep = [name not in stale for name in zip(outcomes["suite"], outcomes["group"], strict=True)]
-    kept = outcomes[np.array(keep, bool)]
+    kept = outcomes[~used[key_of]]
     kept.attrs = dict(outcomes.attrs)
     return kept
 
@@ -84,8 +84,7 @@ def arm(policy: Policy, outcomes: pd.DataFrame) -> Arm:
         policy, data, shares, in_sample=False, plain=plain, chains=chains, explored=stretches.even
     )
     known_to = Recorded.of(data, policy.spec.reference)
-    known = set(policy.candidates)
-    own = outcomes[[candidate in known for candidate in by_row(outcomes)]]
+    own = outcomes.loc[whose(outcomes).places(policy.candidates) >= 0, "status"]
     return Arm(
         policy=policy,
         keys=tuple(zip(suites, data.sample_id, strict=True)),
@@ -97,7 +96,7 @@ def arm(policy: Policy, outcomes: pd.DataFrame) -> Arm:
         stretches=stretches,
         covered=policy.covered(prompts, suites, vectors),
         chains=chains,
-        infra=float((own["status"] == "infra").mean()) if len(own) else 0.0,
+        infra=float((own == "infra").mean()) if len(own) else 0.0,
     )
 
 

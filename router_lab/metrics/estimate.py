@@ -113,9 +113,23 @@ def p_values_below(estimates: Sequence[Estimate], floor: float) -> Floats:
 def by_cluster(columns: dict[str, Floats], clusters: Ints) -> tuple[dict[str, Floats], Floats]:
     """Sums [G] of columns [n] by cluster code, and the rows in each, for the clusters that occur,
     in code order."""
-    _, codes = np.unique(clusters, return_inverse=True)
+    codes = dense(clusters)
     summed = {name: np.bincount(codes, weights=values).astype(np.float64) for name, values in columns.items()}
     return summed, np.bincount(codes).astype(np.float64)
+
+
+def dense(clusters: Ints) -> Ints:
+    """[n] the place of each code among those that occur, in their order."""
+    if (
+        not len(clusters)
+        or clusters.dtype.kind not in "iu"
+        or clusters.min() < 0
+        or clusters.max() > 4 * len(clusters)
+    ):
+        return np.unique(clusters, return_inverse=True)[1]
+    # Without sorting: half of the time of a report on a million samples.
+    place = np.cumsum(np.bincount(clusters) > 0) - 1
+    return np.asarray(place[clusters], np.int64)
 
 
 def clustered_mean(

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from router_lab.outcomes.candidates import candidates_of
-from router_lab.outcomes.schema import SCORED, validate_outcomes
+from router_lab.outcomes.schema import scored_figures, validate_outcomes
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.policy import Policy
 
@@ -28,7 +28,7 @@ def outcomes_for(policy: Policy, outcomes: pd.DataFrame, where: str) -> pd.DataF
     """
     frame = validate_outcomes(outcomes, where=f"{where}: outcomes")
     name = f"policy {policy.spec.name!r}"
-    scored = frame[frame["status"].isin(SCORED)]
+    scored = scored_figures(frame)
     held = candidates_of(scored)
     missing = [c for c in policy.candidates if c not in held]
     if len(missing) == len(policy.candidates):

@@ -117,6 +117,8 @@ def text_column(values: pd.Series[Any], where: str, column: str) -> pd.Series[An
     and the rule."""
     if isinstance(values.dtype, pd.StringDtype):
         return values.astype("str")
+    if values.isna().all():
+        return pd.Series(None, index=values.index, dtype="str")
     if pd.api.types.infer_dtype(values, skipna=True) == "string":
         try:
             return values.astype("str")

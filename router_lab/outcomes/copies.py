@@ -21,8 +21,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from router_lab.outcomes.near import Ints, least_linked, near_copies
-from router_lab.outcomes.vectors import Floats, vectors_of
+from router_lab.outcomes.codes import Ints, coded, pairs_at
+from router_lab.outcomes.near import least_linked, near_copies
+from router_lab.outcomes.vectors import VECTOR, Floats, vectors_of
 from router_lab.runtime.model import PolicySpec, group_code
 
 Name = tuple[str, str]
@@ -145,16 +146,30 @@ def clusters_of(frame: pd.DataFrame) -> Ints:
     """[rows] the cluster of each row of a validated outcomes table, or of any table with `suite`
     and `group`."""
     names, key = names_of(frame)
-    vectors = vectors_of(frame, np.arange(len(frame)), len(frame))
-    return join_names(names, key, prompts_of(frame), vectors).component[key]
+    some = distinct_prompts(frame, key)
+    vectors = vectors_of(some, np.arange(len(some)), len(some))
+    return join_names(names, key[some.index], prompts_of(some), vectors).component[key]
+
+
+def distinct_prompts(frame: pd.DataFrame, key: Ints) -> pd.DataFrame:
+    """One row, the first, for every prompt that stands under a name, indexed by its place in the
+    table: what `join_names` needs of rows with the codes `key`. All rows where they have vectors,
+    for these are spread as the rows are."""
+    if VECTOR in frame.columns:
+        return frame.set_axis(range(len(frame)))
+    columns = [frame[name] for name in ("prompt",) if name in frame.columns]
+    rows = coded(key, *columns).first
+    return frame[[column.name for column in columns]].iloc[rows].set_axis(rows)
 
 
 def names_of(frame: pd.DataFrame) -> tuple[tuple[Name, ...], Ints]:
     """The names (suite, group) of a table, sorted, and each row's code among them."""
-    pairs = list(zip(frame["suite"], frame["group"], strict=True))
-    names = tuple(sorted(set(pairs)))
-    codes = {name: code for code, name in enumerate(names)}
-    return names, np.fromiter((codes[pair] for pair in pairs), np.int64, len(pairs))
+    found = coded(frame["suite"], frame["group"])
+    pairs = pairs_at(frame, "group", found.first)
+    order = sorted(range(len(pairs)), key=pairs.__getitem__)
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    return tuple(pairs[at] for at in order), rank[found.code]
 
 
 def prompts_of(frame: pd.DataFrame) -> list[str | None]:

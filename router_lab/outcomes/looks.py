@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from router_lab.outcomes.codes import coded
 from router_lab.outcomes.columns import candidate_columns
 from router_lab.outcomes.near import GOLDEN, Hashes, mixed_bits
 from router_lab.outcomes.schema import SCORED
@@ -57,7 +58,7 @@ class Rows:
         """The scored rows of a validated table: suite, sample, epoch, candidate and quality. Not
         their order, the file, prompts, groups or prices: asking the same outcomes at other prices
         or in other groups is asking them again."""
-        hashes = np.sort(_sample_hashes(frame[frame["status"].isin(SCORED)]))
+        hashes = np.sort(_sample_hashes(frame))
         digest = hashlib.sha256(hashes.astype("<u8").tobytes()).hexdigest()
         return cls(digest, tuple(f"{int(h):016x}" for h in hashes[:SKETCH]), len(hashes))
 
@@ -219,22 +220,23 @@ def _sha(value: object) -> str:
 
 
 def _sample_hashes(frame: pd.DataFrame) -> Hashes:
-    """A hash of each sample with all its outcomes, in whatever order the rows come."""
-    row = np.zeros(len(frame), np.uint64)
+    """A hash of each sample with all its outcomes that were scored, in whatever order the rows
+    come."""
+    scored = frame["status"].isin(SCORED).to_numpy(bool)
+    row = np.zeros(int(scored.sum()), np.uint64)
     for column in ("epoch", *candidate_columns(frame.columns)):
-        row = _mixed(row ^ _text_hashes(frame[column]))
-    quality = frame["quality"].to_numpy(np.float64) + 0.0  # −0 is 0
+        row = _mixed(row ^ _text_hashes(frame[column])[scored])
+    quality = frame["quality"].to_numpy(np.float64)[scored] + 0.0  # −0 is 0
     row = _mixed(row ^ quality.view(np.uint64))
-    pairs = pd.MultiIndex.from_frame(frame[["suite", "sample_id"]])
-    codes, samples = pd.factorize(pairs)
-    total = np.zeros(len(samples), np.uint64)
-    np.add.at(total, codes, row)  # modulo 2**64, so that no order matters
-    for level in (0, 1):
-        total = _mixed(total ^ _text_hashes(samples.get_level_values(level)))
-    return total
+    samples = coded(frame["suite"], frame["sample_id"])
+    total = np.zeros(len(samples.first), np.uint64)
+    np.add.at(total, samples.code[scored], row)  # modulo 2**64, so that no order matters
+    for name in ("suite", "sample_id"):
+        total = _mixed(total ^ _text_hashes(frame[name].iloc[samples.first]))
+    return total[np.unique(samples.code[scored])]
 
 
-def _text_hashes(values: Any) -> Hashes:
+def _text_hashes(values: pd.Series[Any]) -> Hashes:
     """[n] the first 64 bits of the sha256 of each value's text; 0 for a missing one."""
     codes, found = pd.factorize(values)
     digests = [hashlib.sha256(str(v).encode("utf-8", "replace")).digest()[:8] for v in found]

@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from router_lab.outcomes.candidates import by_row, candidates_of
+from router_lab.outcomes.candidates import whose
+from router_lab.outcomes.codes import Ints, coded, coded_samples
 from router_lab.outcomes.columns import GATED
 from router_lab.outcomes.copies import join_names, names_of, prompts_of, with_near
-from router_lab.outcomes.near import Ints
 from router_lab.outcomes.schema import INVALIDATED, SCORED
 from router_lab.outcomes.vectors import Floats, vectors_of
 from router_lab.runtime.model import Candidate
@@ -37,9 +38,9 @@ def split_of(suite: str, group: str, test_share: float = 0.2) -> str:
 
 def split_column(frame: pd.DataFrame, test_share: float = 0.2) -> pd.Series[str]:
     """`split_of` for every row of an outcomes table."""
-    names = list(zip(frame["suite"], frame["group"], strict=True))
-    splits = {name: split_of(*name, test_share) for name in set(names)}
-    return pd.Series([splits[name] for name in names], index=frame.index, dtype="str")
+    names, key = names_of(frame)
+    splits = np.array([split_of(*name, test_share) for name in names], object)
+    return pd.Series(splits[key], index=frame.index, dtype="str")
 
 
 @dataclass(frozen=True)
@@ -89,26 +90,25 @@ class OutcomeMatrix:
         """The matrix of a validated outcomes table, without rows that are no evidence (`infra`,
         `budget`). With `candidates`, the columns are those, seen or not; rows of others are left
         out."""
-        scored = frame[frame["status"].isin(SCORED)]
-        columns = candidates if candidates is not None else candidates_of(scored)
-        index = {c: j for j, c in enumerate(columns)}
-        column = np.array([index.get(candidate, -1) for candidate in by_row(scored)], np.int64)
-        scored, column = scored[column >= 0], column[column >= 0]
-        samples = scored[["suite", "sample_id", "prompt", "group"]].drop_duplicates(["suite", "sample_id"])
-        samples = samples.sort_values(["suite", "sample_id"], kind="stable")
-        keys = {k: i for i, k in enumerate(zip(samples["suite"], samples["sample_id"], strict=True))}
-        row = np.array([keys[k] for k in zip(scored["suite"], scored["sample_id"], strict=True)], np.int64)
-        shape = (len(samples), len(columns))
+        whole = whose(frame)
+        scored = frame["status"].isin(SCORED).to_numpy(bool)
+        if candidates is None:
+            candidates = tuple(sorted({whole.candidates[code] for code in np.unique(whole.code[scored])}))
+        column = whole.places(candidates)
+        scored = scored & (column >= 0)
+        samples, row = _samples(frame, scored)
+        shape = (len(samples), len(candidates))
+        cell, own = row[scored] * shape[1] + column[scored], partial(_numbers, frame, rows=scored)
         groups, name = names_of(samples)
         prompts = tuple(prompts_of(samples))
-        vectors = vectors_of(scored, row, len(samples))
+        vectors = vectors_of(frame, np.where(scored, row, -1), len(samples))
         joined = join_names(groups, name, prompts, vectors).component
-        suites, suite = np.unique(samples["suite"].to_numpy(object), return_inverse=True)
-        every = _Placed.of(frame, keys, index, shape)
+        suites, suite = _sorted_codes(samples["suite"])
+        every = _Placed.of(frame, row, column, shape)
         weight = every.weight()
         return cls(
-            candidates=columns,
-            suites=tuple(suites),
+            candidates=candidates,
+            suites=suites,
             sample_id=tuple(samples["sample_id"]),
             prompts=prompts,
             suite=suite,
@@ -116,13 +116,13 @@ class OutcomeMatrix:
             name=name,
             groups=groups,
             joined=joined,
-            quality=_cell_means(scored, "quality", row, column, shape),
-            cost_usd=_cell_means(scored, "cost_usd", row, column, shape),
-            check=_cell_means(scored, "check", row, column, shape),
-            epochs=np.bincount(row * shape[1] + column, minlength=shape[0] * shape[1]).reshape(shape),
+            quality=_cell_means(own("quality"), cell, shape),
+            cost_usd=_cell_means(own("cost_usd"), cell, shape),
+            check=_cell_means(own("check"), cell, shape),
+            epochs=np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape),
             weight=weight,
             missing=every.missing(suite, every.drawn(suite, weight)),
-            figures={c.name: _cell_means(scored, c.name, row, column, shape) for c in GATED},
+            figures={c.name: _cell_means(own(c.name), cell, shape) for c in GATED},
             vectors=vectors,
         )
 
@@ -131,6 +131,17 @@ class OutcomeMatrix:
         """The names of these rows and of copies of their prompts, which `take` may have left
         out."""
         return tuple(self.groups[k] for k in np.flatnonzero(np.isin(self.joined, self.joined[self.name])))
+
+    def places_in(self, frame: pd.DataFrame) -> Ints:
+        """[rows] the sample of each row of a table; -1 of one that the matrix does not have."""
+        pairs = zip((self.suites[code] for code in self.suite), self.sample_id, strict=True)
+        found, keys = coded_samples(frame)
+        return found.place(keys, {pair: place for place, pair in enumerate(pairs)})
+
+    def rows_in(self, frame: pd.DataFrame, samples: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """[rows] whether each row of a table is of one of `samples` [n]."""
+        place = self.places_in(frame)
+        return np.asarray((place >= 0) & samples[place], np.bool_)
 
     @property
     def weighting(self) -> Floats | None:
@@ -183,39 +194,37 @@ class _Placed:
     shape: tuple[int, int]
     known: npt.NDArray[np.bool_]
     planned: npt.NDArray[np.bool_]
-    frame: pd.DataFrame
+    told: Floats | None
+    """The column `weight`, where the table has one."""
 
     @classmethod
-    def of(
-        cls,
-        frame: pd.DataFrame,
-        keys: dict[tuple[str, str], int],
-        index: dict[Candidate, int],
-        shape: tuple[int, int],
-    ) -> _Placed:
-        row = np.array(
-            [keys.get(k, -1) for k in zip(frame["suite"], frame["sample_id"], strict=True)], np.int64
-        )
-        column = np.array([index.get(candidate, -1) for candidate in by_row(frame)], np.int64)
+    def of(cls, frame: pd.DataFrame, row: Ints, column: Ints, shape: tuple[int, int]) -> _Placed:
         inside = (row >= 0) & (column >= 0)
-        kept = frame[inside]
-        reasons = kept["reason"] if "reason" in kept.columns else [None] * len(kept)
-        aside = np.array([str(reason).startswith(INVALIDATED) for reason in reasons], bool)
+        status = frame["status"]
+        aside = (
+            frame["reason"].astype("str").str.startswith(INVALIDATED).to_numpy(bool)
+            if "reason" in frame.columns
+            else np.zeros(len(frame), bool)
+        )
+        known = status.isin(SCORED).to_numpy(bool) & frame["quality"].notna().to_numpy(bool)
+        planned = status.eq("budget").to_numpy(bool) & ~aside
         return cls(
             row=row[inside],
             column=column[inside],
-            epoch=kept["epoch"].to_numpy(np.int64),
+            epoch=frame["epoch"].to_numpy(np.int64)[inside],
             shape=shape,
-            known=(kept["status"].isin(SCORED) & kept["quality"].notna()).to_numpy(bool),
-            planned=np.asarray(kept["status"].eq("budget") & ~np.asarray(aside, bool), bool),
-            frame=kept,
+            known=known[inside],
+            planned=planned[inside],
+            told=_numbers(frame, "weight", inside),
         )
 
     def weight(self) -> Floats:
         """[n, c] of what was scored; where nothing was, of what was begun; else 1."""
         found = np.ones(self.shape)
+        cell = self.row * self.shape[1] + self.column
         for rows in (~self.planned, self.known):
-            of = _cell_means(self.frame[rows], "weight", self.row[rows], self.column[rows], self.shape)
+            told = None if self.told is None else self.told[rows]
+            of = _cell_means(told, cell[rows], self.shape)
             found = np.where(np.isnan(of), found, of)
         return found
 
@@ -259,12 +268,45 @@ class _Placed:
         return np.where(never, 1.0, lost / np.maximum(known + lost, 1))
 
 
-def _cell_means(frame: pd.DataFrame, name: str, row: Ints, column: Ints, shape: tuple[int, int]) -> Floats:
+def _samples(frame: pd.DataFrame, scored: npt.NDArray[np.bool_]) -> tuple[pd.DataFrame, Ints]:
+    """The samples of the rows that were `scored` [rows], sorted, each as its first such row has it
+    (suite, sample_id, prompt, group); and which of them each row of the table is of, -1 of none."""
+    found = coded(frame["suite"], frame["sample_id"])
+    rows = np.flatnonzero(scored)
+    first = np.full(len(found.first), len(frame), np.int64)
+    first[found.code[rows[::-1]]] = rows[::-1]
+    there = np.flatnonzero(first < len(frame))
+    samples = frame[["suite", "sample_id", "prompt", "group"]].iloc[first[there]]
+    samples.index = pd.Index(there)
+    samples = samples.sort_values(["suite", "sample_id"], kind="stable")
+    place = np.full(len(first), -1, np.int64)
+    place[samples.index.to_numpy()] = np.arange(len(samples))
+    return samples, place[found.code]
+
+
+def _sorted_codes(values: pd.Series[str]) -> tuple[tuple[str, ...], Ints]:
+    """The texts of a column, sorted, and which of them each row has."""
+    code, found = pd.factorize(values)
+    order = sorted(range(len(found)), key=found.__getitem__)
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    return tuple(str(found[at]) for at in order), rank[code]
+
+
+def _numbers(frame: pd.DataFrame, name: str, rows: npt.NDArray[np.bool_]) -> Floats | None:
+    """A column of numbers at some rows; None where the table has no such column."""
     if name not in frame.columns:
+        return None
+    return frame[name].to_numpy(dtype=np.float64, na_value=np.nan)[rows]
+
+
+def _cell_means(values: Floats | None, cell: Ints, shape: tuple[int, int]) -> Floats:
+    """[n, c] the means of what is known of each cell; `cell` [rows] as a place in the flat
+    matrix."""
+    if values is None:
         return np.full(shape, np.nan)
-    values = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
     seen = ~np.isnan(values)
-    flat = (row * shape[1] + column)[seen]
+    flat = cell[seen]
     total = np.bincount(flat, weights=values[seen], minlength=shape[0] * shape[1])
     count = np.bincount(flat, minlength=shape[0] * shape[1])
     with np.errstate(invalid="ignore"):

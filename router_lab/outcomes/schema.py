@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from router_lab.outcomes.cells import json_of, number_column, place, refuse_doubled, text_column, truth_column
+from router_lab.outcomes.codes import coded, each, has_doubles, ranked, sorting
 from router_lab.outcomes.columns import (
     CALL_COLUMNS,
     COLUMNS,
@@ -39,6 +40,7 @@ SCORED = ("ok", "error", "limit")
 interrupt, a scorer that gave none). `budget`: left out on purpose: for money, by a race, by a
 person who invalidated it, or never begun. `reason` says which."""
 _MAY_BE_EMPTY = tuple(c.name for c in COLUMNS if c.empty)
+LONG = ("prompt", "answer", STEPS)
 MAY_BE_MESSAGES = (str, list, tuple, dict, np.ndarray)
 INVALIDATED = "invalidated"
 """How the reason of a `budget` row begins that a person has set aside: of his choosing, so not
@@ -75,10 +77,17 @@ def validate_outcomes(frame: pd.DataFrame, *, where: str = "outcomes") -> pd.Dat
         out[TURNS] = turns_column(out[TURNS], out.get("turns"), where)
     out["group"] = _groups(out)
     vectors = settle_vectors(out, where) if VECTOR in out.columns else None
-    out = out[~_copies(out)]
-    _refuse_conflicts(out, where)
-    key = [column for column in KEY if column in out.columns]
-    out = out.sort_values(key, kind="stable", na_position="first", ignore_index=True)
+    ranks = ranked(out, [column for column in KEY if column in out.columns])
+    order = sorting(ranks)
+    if has_doubles(ranks, order):
+        out = out[~_copies(out)]
+        _refuse_conflicts(out, where)
+        ranks = ranked(out, [column for column in KEY if column in out.columns])
+        order = sorting(ranks)
+    _refuse_two_settings(out, where)
+    if order is not None:  # a table that is in order is as large as one copy of it
+        out = out.iloc[order]
+    out = out.reset_index(drop=True)
     if vectors is not None:
         restore_vectors(out, vectors)
     first = [c for c in OUTCOME_COLUMNS if c in out.columns]
@@ -124,7 +133,8 @@ def _settle_text(out: pd.DataFrame, where: str) -> None:
     _settle_prompts(out, where)
     for column in [c for c in TEXT if c in out.columns]:
         values = text_column(out[column], where, column)
-        out[column] = values if column in _MAY_BE_EMPTY else values.where(values != "")
+        empty = values == ""
+        out[column] = values.mask(empty) if column not in _MAY_BE_EMPTY and empty.any() else values
     if STEPS in out.columns:
         out[STEPS] = steps_column(out[STEPS], where)
     for column in ("suite", "sample_id", "model"):
@@ -140,10 +150,14 @@ def _settle_prompts(out: pd.DataFrame, where: str) -> None:
     and give rows whose messages hold more than text, and that have no `group`, one of their own
     content. Raises InputError naming the row.
     """
-    values = list(out["prompt"])
+    prompts = out["prompt"]
+    # Equal texts are read once. What is no text may be no key of anything.
+    same = coded(prompts) if isinstance(prompts.dtype, pd.StringDtype) else each(len(prompts))
+    some = prompts.iloc[same.first]
+    values = list(some)
     texts: list[Any] = []
     marks: list[str | None] = []
-    for label, value in zip(out.index, values, strict=True):
+    for label, value in zip(some.index, values, strict=True):
         try:
             # Numbers, dates and bytes are text by the rule of every text column
             # (`outcomes.cells`).
@@ -153,14 +167,14 @@ def _settle_prompts(out: pd.DataFrame, where: str) -> None:
         marks.append(None if texts[-1] is value else group_mark(value))
     if all(text is value for text, value in zip(texts, values, strict=True)):
         return
-    out["prompt"] = pd.Series(texts, index=out.index, dtype=object)
+    out["prompt"] = same.spread(texts, out.index)
     if any(marks):
         given = (
             out["group"].astype("str")
             if "group" in out.columns
             else pd.Series(None, index=out.index, dtype="str")
         )
-        out["group"] = given.where(given.notna(), pd.Series(marks, index=out.index, dtype="str"))
+        out["group"] = given.where(given.notna(), same.spread(marks, out.index).astype("str"))
 
 
 def _settle_numbers(out: pd.DataFrame, where: str) -> None:
@@ -231,9 +245,13 @@ def _groups(out: pd.DataFrame) -> pd.Series[Any]:
     )
     if given.notna().all():
         return given
-    digests = {p: prompt_mark(p) for p in out["prompt"].dropna().unique() if p}
-    default = out["prompt"].map(digests).astype("str")
-    return given.where(given.notna(), default.where(default.notna(), out["sample_id"]))
+    same = coded(out["prompt"])
+    some = list(out["prompt"].iloc[same.first])
+    marks = [prompt_mark(text) if isinstance(text, str) and text else None for text in some]
+    default = pd.Series(marks, dtype="str").take(same.code).set_axis(out.index)
+    if None in marks:
+        default = default.where(default.notna(), out["sample_id"])
+    return default if given.isna().all() else given.where(given.notna(), default)
 
 
 def _copies(out: pd.DataFrame) -> npt.NDArray[np.bool_]:
@@ -258,6 +276,9 @@ def _refuse_conflicts(out: pd.DataFrame, where: str) -> None:
             f"{row['suite']!r}, sample {row['sample_id']!r}, epoch {row['epoch']}, {_name(row)}; keep one, or number "
             f"them as epochs (they differ in {', '.join(map(str, differ[:5]))}; {int(doubled.sum())} rows are doubled)"
         )
+
+
+def _refuse_two_settings(out: pd.DataFrame, where: str) -> None:
     if "settings_sha" not in out.columns:
         return
     cell = ["suite", *candidate_columns(out.columns)]
@@ -273,6 +294,14 @@ def _refuse_conflicts(out: pd.DataFrame, where: str) -> None:
 
 def _name(row: Any) -> str:
     return str(Candidate.of(row))
+
+
+def scored_figures(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a validated table whose quality counts, without the texts of prompts, answers and
+    steps, which take most of its memory."""
+    plain = frame.drop(columns=[name for name in LONG if name in frame.columns])
+    counts = plain["status"].isin(SCORED)
+    return plain if counts.all() else plain[counts]
 
 
 def cut_off_share(scored: pd.DataFrame) -> float:

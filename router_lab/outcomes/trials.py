@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from router_lab.metrics.paired import Floats, Ints, Mask
-from router_lab.outcomes.candidates import by_row
+from router_lab.outcomes.candidates import whose
 from router_lab.outcomes.columns import ADDING, GATED
 from router_lab.outcomes.matrix import OutcomeMatrix
 from router_lab.outcomes.schema import SCORED
@@ -167,31 +167,24 @@ def signals_of(frame: pd.DataFrame) -> tuple[str, ...]:
 def trials_of(frame: pd.DataFrame, data: OutcomeMatrix, *, calls: bool = False) -> Trials:
     """The draws behind `data`, from the validated table that it was made of; with `calls`, what
     each of them cost."""
-    keys = {
-        (data.suites[s], name): i for i, (s, name) in enumerate(zip(data.suite, data.sample_id, strict=True))
-    }
-    columns = {candidate: j for j, candidate in enumerate(data.candidates)}
-    row = np.array(
-        [keys.get(key, -1) for key in zip(frame["suite"], frame["sample_id"], strict=True)], np.int64
-    )
-    column = np.array([columns.get(candidate, -1) for candidate in by_row(frame)], np.int64)
+    row, column = data.places_in(frame), whose(frame).places(data.candidates)
     used = (row >= 0) & (column >= 0) & frame["status"].isin(SCORED).to_numpy(bool)
-    frame, row, column = frame[used], row[used], column[used]
-    source = _placed(row, column, frame["epoch"].to_numpy(np.int64), (len(data), len(data.candidates)))
+    row, column = row[used], column[used]
+    epoch = frame["epoch"].to_numpy(np.int64)[used]
+    source = _placed(row, column, epoch, (len(data), len(data.candidates)))
     of = np.repeat(np.arange(len(data)), _draws(row, column, len(data), len(data.candidates)))
 
     def numbers(name: str, unknown: float = np.nan) -> Floats:
         if name not in frame.columns:
             return np.where(source >= 0, unknown, np.nan)
-        values = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
+        values = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)[used]
         found = np.where(source >= 0, np.append(values, np.nan)[source], np.nan)
         return found if np.isnan(unknown) else np.where(np.isnan(found), unknown, found)
 
     answers: NDArray[np.object_] | None = None
     if "answer" in frame.columns and frame["answer"].notna().any():
-        texts = np.array(
-            [*(text if isinstance(text, str) else None for text in frame["answer"]), None], object
-        )
+        told = (text if isinstance(text, str) else None for text in frame["answer"][used])
+        texts = np.array([*told, None], object)
         answers = texts[source]  # the last is None
     check = numbers("check") if "check" in frame.columns else np.full(source.shape, np.nan)
     names = {c.name for c in GATED} | (set(ADDING) - {"cost_usd"})
@@ -200,7 +193,7 @@ def trials_of(frame: pd.DataFrame, data: OutcomeMatrix, *, calls: bool = False) 
         check=check, lost=data.missing[of],
         signals={name: numbers(PREFIX + name) for name in signals_of(frame)},
         figures={name: numbers(name) for name in sorted(names)}, answers=answers,
-        calls=_calls(frame)[source] if calls else None,
+        calls=_calls(frame[used])[source] if calls else None,
     )  # fmt: skip
 
 

@@ -96,13 +96,13 @@ def _refuse_two(out: pd.DataFrame, codes: npt.NDArray[np.int64], where: str) -> 
 
 def vectors_of(frame: pd.DataFrame, row: npt.NDArray[np.int64], count: int) -> Floats | None:
     """float64[count, d] from the column of a validated table, `row` the sample of each of its
-    rows: one row with a vector is enough, a sample without any is NaN. None where no row has
-    one."""
+    rows, -1 of none: one row with a vector is enough, a sample without any is NaN. None where no
+    row has one."""
     if VECTOR not in frame.columns:
         return None
     result: Floats | None = None
     for sample, cell in zip(row, frame[VECTOR], strict=True):
-        if isinstance(cell, np.ndarray):
+        if sample >= 0 and isinstance(cell, np.ndarray):
             if result is None:
                 result = np.full((count, len(cell)), np.nan)
             result[sample] = cell

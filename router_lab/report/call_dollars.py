@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from router_lab.outcomes import SCORED
+from router_lab.outcomes import scored_figures
 from router_lab.outcomes.columns import KEY, WHO
 from router_lab.runtime.kinds import PROMPT_COLUMNS
 from router_lab.runtime.model import Candidate
@@ -30,7 +30,7 @@ def call_dollars(
     for reading), seconds. usd is NaN where neither the calls nor the candidates' prices tell how a
     run's dollars divide; where caches were used, they divide as if there were none.
     """
-    runs = outcomes[outcomes["status"].isin(SCORED)]
+    runs = scored_figures(outcomes)
     if calls is None or calls.empty or runs.empty:
         return pd.DataFrame(
             columns=["run", "place", "turn", "role", "read", "written", "said", "usd", "read_usd", "seconds"]

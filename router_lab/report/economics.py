@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from router_lab.metrics import weighted_quantile
-from router_lab.outcomes import SCORED
-from router_lab.outcomes.candidates import by_candidate, by_row
+from router_lab.outcomes import scored_figures
+from router_lab.outcomes.candidates import by_candidate, whose
 from router_lab.replay import Replay
 from router_lab.runtime.kinds import COUNTED, PROMPT_COLUMNS, inside
 
@@ -86,7 +86,7 @@ def _priced(one: Bill, mean: float, quality: float, volume: float, growth: float
 
 def candidate_bills(outcomes: pd.DataFrame, volume: float, growth: float) -> list[Bill]:
     """A bill for each candidate on all of its own rows, the dearest month first."""
-    scored = outcomes[outcomes["status"].isin(SCORED)]
+    scored = scored_figures(outcomes)
     bills = []
     for who, part in by_candidate(scored):
         costs = part["cost_usd"].to_numpy(np.float64) if "cost_usd" in part else np.full(len(part), np.nan)
@@ -101,25 +101,35 @@ def tail(outcomes: pd.DataFrame) -> pd.DataFrame:
     Columns of the outcomes, with `label` and `times` (cost over that median); the most expensive
     first.
     """
-    done = outcomes[outcomes["status"] == "ok"]
+    done = _done(outcomes)
     if "cost_usd" not in done.columns or done["cost_usd"].isna().all():
         return done.iloc[:0].assign(label="", times=math.nan)
-    labels = pd.Series(list(map(str, by_row(done))), done.index, dtype="str")
-    median = done.groupby([done["suite"], labels])["cost_usd"].transform("median")
+    who = whose(done)
+    median = done.groupby([done["suite"], who.code])["cost_usd"].transform("median")
     times = done["cost_usd"] / median.where(median > 0)
-    found = done.assign(label=labels, times=times)[times > TAIL_FACTOR]
+    here = (times > TAIL_FACTOR).to_numpy(bool)
+    labels = [str(who.candidates[code]) for code in who.code[here].tolist()]
+    found = done[here].assign(label=pd.Series(labels, done.index[here], dtype="str"), times=times[here])
     return found.sort_values(["cost_usd", "suite", "sample_id"], ascending=[False, True, True], kind="stable")
+
+
+def _done(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """Samples that finished, without their long texts."""
+    scored = scored_figures(outcomes)
+    finished = scored["status"] == "ok"
+    return scored if finished.all() else scored[finished]
 
 
 def tail_summary(outcomes: pd.DataFrame) -> list[dict[str, Any]]:
     """By candidate: how many samples are in its tail, their share of its samples and of its
     dollars, turns, retries."""
     found = tail(outcomes)
-    done = outcomes[outcomes["status"] == "ok"]
-    labels = np.array(list(map(str, by_row(done))))
+    done = _done(outcomes)
+    who = whose(done)
     rows = []
     for label, part in found.groupby("label", sort=True):
-        own = done[labels == label]
+        mine = np.array([str(one) == label for one in who.candidates], bool)
+        own = done.loc[mine[who.code], ["cost_usd"]]
         rows.append(
             {
                 "label": str(label),
@@ -137,7 +147,7 @@ def tail_summary(outcomes: pd.DataFrame) -> list[dict[str, Any]]:
 def token_rows(outcomes: pd.DataFrame) -> list[dict[str, Any]]:
     """By candidate: mean tokens per request, by column; of what was written without the kinds
     within it: what is left of `output_tokens` is the visible answer."""
-    scored = outcomes[outcomes["status"].isin(SCORED)]
+    scored = scored_figures(outcomes)
     rows = []
     for who, part in by_candidate(scored):
         means = {

@@ -13,7 +13,7 @@ import pandas as pd
 from router_lab.columns import aligned, named
 from router_lab.metrics import clustered_ratio, too_few
 from router_lab.metrics.paired import Recorded
-from router_lab.outcomes import SCORED, OutcomeMatrix, cut_off_share
+from router_lab.outcomes import OutcomeMatrix, cut_off_share, scored_figures
 from router_lab.outcomes.candidates import by_candidate
 from router_lab.report.format import MISSING, cut_off, points
 from router_lab.report.table import CONFIDENCE, records
@@ -62,7 +62,7 @@ def effort_table(outcomes: pd.DataFrame, confidence: float = CONFIDENCE) -> pd.D
 
 
 def _cut_off(outcomes: pd.DataFrame) -> dict[tuple[str, Candidate], float]:
-    scored = outcomes[outcomes["status"].isin(SCORED)]
+    scored = scored_figures(outcomes)
     return {
         (str(suite), who): cut_off_share(part)
         for who, own in by_candidate(scored)

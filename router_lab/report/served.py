@@ -4,7 +4,7 @@ candidate of a sweep."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +12,8 @@ import pandas as pd
 
 from router_lab.certificate import Certificate
 from router_lab.metrics.steady import Floats
-from router_lab.outcomes import SCORED
-from router_lab.outcomes.candidates import by_row
+from router_lab.outcomes import scored_figures
+from router_lab.outcomes.candidates import whose
 from router_lab.replay import Replay
 from router_lab.report.economics import Bill
 from router_lab.report.format import candidate_label
@@ -108,21 +108,19 @@ def _scored_weight(replayed: Replay) -> Floats | None:
 
 
 def _rows_of(outcomes: pd.DataFrame, label: str) -> pd.DataFrame:
-    scored = outcomes[outcomes["status"].isin(SCORED)]
-    return scored[[name == label for name in _labels(scored)]]
-
-
-def _labels(rows: pd.DataFrame) -> Sequence[str]:
-    return list(map(str, by_row(rows)))
+    scored = scored_figures(outcomes)
+    who = whose(scored)
+    return scored[np.array([str(one) == label for one in who.candidates], bool)[who.code]]
 
 
 def _written(outcomes: pd.DataFrame) -> dict[str, float]:
     """Mean output tokens by candidate."""
     if "output_tokens" not in outcomes.columns:
         return {}
-    scored = outcomes[outcomes["status"].isin(SCORED)]
-    means = scored["output_tokens"].groupby(np.array(_labels(scored), object)).mean()
-    return {str(label): float(mean) for label, mean in means.items()}
+    scored = scored_figures(outcomes)
+    who = whose(scored)
+    means = scored["output_tokens"].groupby(who.code, sort=True).mean()  # of each code, from 0 on
+    return {str(one): float(mean) for one, mean in zip(who.candidates, means, strict=True)}
 
 
 def _mean(known: Mapping[str, float], shares: Mapping[str, float]) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from router_lab.outcomes import SCORED
+from router_lab.outcomes import scored_figures
 from router_lab.outcomes.candidates import by_candidate
 from router_lab.report.call_dollars import call_dollars
 
@@ -31,7 +31,7 @@ def sources_of(outcomes: pd.DataFrame, calls: pd.DataFrame | None) -> dict[str, 
     A turn reads the first prompt, what earlier turns held, and what is new. Where a harness cut
     something, the rest counts as first prompt as far as it reaches.
     """
-    runs = outcomes[outcomes["status"].isin(SCORED)]
+    runs = scored_figures(outcomes)
     priced = call_dollars(outcomes, calls)
     parts = dollars_by_source(
         priced[priced["role"].isna()]
@@ -86,7 +86,7 @@ def mixed(
 
 def attempts_of(outcomes: pd.DataFrame) -> dict[str, float]:
     """By candidate: attempts per scored run, the one that counts among them; NaN = not known."""
-    runs = outcomes[outcomes["status"].isin(SCORED)]
+    runs = scored_figures(outcomes)
     if "retries" not in runs.columns:
         return {}
     return {str(who): 1 + float(part["retries"].mean()) for who, part in by_candidate(runs)}

@@ -3,9 +3,10 @@ over all suites."""
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,12 @@ import pandas as pd
 from router_lab.metrics import clustered_ratio, pareto_front
 from router_lab.metrics.estimate import bounded_interval
 from router_lab.outcomes import SCORED, cut_off_share
-from router_lab.outcomes.candidates import by_candidate
+from router_lab.outcomes.candidates import by_candidate, whose
+from router_lab.outcomes.codes import Ints
 from router_lab.outcomes.columns import SUMMARISED, Column
 from router_lab.outcomes.copies import clusters_of
 from router_lab.outcomes.matrix import SEEN_ENOUGH
+from router_lab.outcomes.schema import LONG
 from router_lab.report.format import FIGURES, count, cut_off, interval, money, percent
 from router_lab.report.marks import Mark
 from router_lab.runtime.kinds import COUNTED
@@ -63,10 +66,11 @@ def candidate_table(outcomes: pd.DataFrame, confidence: float = CONFIDENCE) -> p
     - on_front: compared, and no other such candidate is cheaper and at least as good, or as cheap
       and better
     """
-    parts = [_suite_rows(outcomes, POOLED, confidence).assign(pooled=True)]
+    rows, texts = _coded(outcomes)
+    parts = [_suite_rows(rows, texts, POOLED, confidence).assign(pooled=True)]
     suites = sorted(outcomes["suite"].unique())
     if len(suites) > 1:
-        each = [_suite_rows(outcomes[outcomes["suite"] == suite], suite, confidence) for suite in suites]
+        each = [_suite_rows(rows[rows["suite"] == suite], texts, suite, confidence) for suite in suites]
         parts += [part.assign(pooled=False) for part in each]
     else:
         parts += [parts[0].assign(suite=suites[0], pooled=False)]
@@ -89,14 +93,61 @@ def single(table: pd.DataFrame, suite: str | None = None) -> pd.DataFrame:
     return rows if suite is None else rows[rows["suite"] == suite]
 
 
-def _suite_rows(frame: pd.DataFrame, suite: str, confidence: float) -> pd.DataFrame:
-    scored = frame[frame["status"].isin(SCORED)]
-    everything = max(1, len(scored[SAMPLE].drop_duplicates()))
-    rows = [
-        {"suite": suite, **_row(who, part, scored_part, everything, confidence)}
-        for who, part, scored_part in _by_candidate(frame, scored)
-    ]
-    table = pd.DataFrame(rows)
+class _Texts(NamedTuple):
+    """The texts that columns of codes stand for: the names of suites, sorted, of groups, and
+    prompts. A sample is its suite's place times `per_suite`, and its own among all sample ids."""
+
+    suite: pd.Index[str]
+    group: pd.Index[str]
+    prompt: pd.Index[str]
+    per_suite: int
+
+    def clusters(self, samples: pd.DataFrame) -> Ints:
+        """The cluster of each sample, indexed by its code, by codes of `group` and `prompt`."""
+        codes = {
+            "suite": samples.index.to_numpy(np.int64) // self.per_suite,
+            "group": samples["group"].to_numpy(np.int64),
+            "prompt": samples["prompt"].fillna(-1).to_numpy(np.int64),
+        }
+        told = {
+            name: getattr(self, name).take(code, allow_fill=True, fill_value=np.nan)
+            for name, code in codes.items()
+        }
+        return clusters_of(pd.DataFrame(told))
+
+
+def _coded(outcomes: pd.DataFrame) -> tuple[pd.DataFrame, _Texts]:
+    """The table with whole numbers in the place of long texts: `sample`, in the order of (suite,
+    sample_id), `group` and `prompt`, NaN of a null one."""
+    suite, suites = pd.factorize(outcomes["suite"], sort=True)
+    own, names = pd.factorize(outcomes["sample_id"], sort=True)
+    group, groups = pd.factorize(outcomes["group"])
+    prompt, prompts = pd.factorize(outcomes["prompt"])
+    rows = outcomes.drop(columns=[name for name in (*LONG, "sample_id") if name in outcomes.columns])
+    rows = rows.assign(
+        sample=suite * len(names) + own, group=group, prompt=np.where(prompt < 0, np.nan, prompt)
+    )
+    return rows, _Texts(pd.Index(suites), pd.Index(groups), pd.Index(prompts), len(names))
+
+
+def _suite_rows(rows: pd.DataFrame, texts: _Texts, suite: str, confidence: float) -> pd.DataFrame:
+    counts = rows["status"].isin(SCORED)
+    scored = rows if counts.all() else rows[counts]
+    everything = max(1, scored["sample"].nunique())
+    known: dict[bytes, Ints] = {}
+
+    def clusters(samples: pd.DataFrame) -> Ints:
+        """Candidates that ran on the same samples have the same clusters."""
+        told = np.concatenate([samples.index, *(samples[name] for name in ("group", "prompt"))])
+        key = hashlib.sha256(told.astype(np.float64).tobytes()).digest()
+        if key not in known:
+            known[key] = texts.clusters(samples)
+        return known[key]
+
+    table = pd.DataFrame([
+        {"suite": suite, **_row(who, part, rows_of, clusters, everything, confidence)}
+        for who, part, rows_of in _by_candidate(rows, scored)
+    ])  # fmt: skip
     comparable = table["seen"] >= SEEN_ENOUGH
     if not comparable.any():
         comparable = table["seen"] >= table["seen"].max()
@@ -110,21 +161,23 @@ def _suite_rows(frame: pd.DataFrame, suite: str, confidence: float) -> pd.DataFr
 
 
 def _by_candidate(
-    frame: pd.DataFrame, scored: pd.DataFrame
-) -> list[tuple[Candidate, pd.DataFrame, pd.DataFrame]]:
-    """All rows and the scored rows of each candidate; those never scored have no row of their
-    own."""
-    everything = dict(by_candidate(frame))
-    return [(who, everything[who], part) for who, part in by_candidate(scored)]
+    rows: pd.DataFrame, scored: pd.DataFrame
+) -> Iterator[tuple[Candidate, pd.Series[str], pd.DataFrame]]:
+    """The status of all rows, and the scored rows, of each candidate; those never scored have no
+    row of their own."""
+    whole = whose(rows)
+    for who, part in by_candidate(scored):
+        yield who, rows.loc[whole.places([who]) == 0, "status"], part
 
 
 def _row(
-    who: Candidate, part: pd.DataFrame, scored: pd.DataFrame, everything: int, confidence: float
-) -> dict[str, Any]:
+    who: Candidate, status: pd.Series[str], scored: pd.DataFrame, clusters_of: Callable[[pd.DataFrame], Ints],
+    everything: int, confidence: float,
+) -> dict[str, Any]:  # fmt: skip
     means = {c: "mean" for c in ("quality", "cost_usd", "weight") if c in scored.columns}
-    texts = {c: "first" for c in ("group", "prompt") if c in scored.columns}
-    samples = scored.groupby(SAMPLE, sort=True).agg(means | texts)
-    clusters = clusters_of(samples.reset_index())
+    texts = dict.fromkeys(("group", "prompt"), "first")
+    samples = scored.groupby("sample", sort=True).agg(means | texts)
+    clusters = clusters_of(samples)
     weight = samples["weight"] if "weight" in samples else pd.Series(1.0, index=samples.index)
     quality = clustered_ratio(samples["quality"] * weight, weight, clusters)
     low, high = bounded_interval(quality, confidence)
@@ -135,7 +188,7 @@ def _row(
         **who.named(),
         "label": str(who),
         "n": len(samples),
-        "clusters": len(np.unique(clusters)),
+        "clusters": int((np.bincount(clusters) > 0).sum()),
         "seen": len(samples) / everything,
         "quality": quality.value,
         "quality_low": low,
@@ -145,7 +198,7 @@ def _row(
         "usd_per_success": clustered_ratio(cost * weight, samples["quality"] * weight, clusters).value,
         **{column.name: _summary(scored, column) for column in SUMMARISED},
         "errors": float((scored["status"] == "error").mean()),
-        "lost": float((part["status"] == "infra").mean()),
+        "lost": float((status == "infra").mean()),
         "cut_off": cut_off_share(scored),
     }
 

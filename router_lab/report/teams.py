@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from router_lab.certificate import Figure
-from router_lab.outcomes import SCORED
+from router_lab.outcomes import scored_figures
 from router_lab.outcomes.candidates import by_candidate
 from router_lab.report.call_dollars import call_dollars, team_roles
 from router_lab.report.steps import StepsOf
@@ -67,7 +67,7 @@ def teams_found(
         return []
     listed = {Candidate.of(one): one["roles"] for one in outcomes.attrs["candidates"] if one.get("roles")}
     priced = call_dollars(outcomes, calls)
-    scored = dict(by_candidate(outcomes[outcomes["status"].isin(SCORED)]))
+    scored = dict(by_candidate(scored_figures(outcomes)))
     passed = {one.label: one for one in steps}
     return [
         _team(row, scored[who], priced, listed[who], passed.get(str(who)))

@@ -21,7 +21,8 @@ from router_lab.metrics.reference import usual_reference
 from router_lab.metrics.steady import Floats, Mask
 from router_lab.metrics.verdict import Word
 from router_lab.outcomes import OutcomeMatrix
-from router_lab.outcomes.candidates import by_row, candidates_of
+from router_lab.outcomes.candidates import candidates_of, whose
+from router_lab.outcomes.codes import coded
 from router_lab.report.format import percent, points
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.kinds import COUNTED
@@ -241,7 +242,11 @@ class _Judge:
 
 
 def _begun(outcomes: pd.DataFrame) -> Counter[tuple[Candidate, str]]:
-    return Counter(zip(by_row(outcomes), outcomes["suite"], strict=True))
+    found = whose(outcomes)
+    cells = coded(found.code, outcomes["suite"])
+    suites, rows = outcomes["suite"].iloc[cells.first], np.bincount(cells.code)
+    whos = [found.candidates[code] for code in found.code[cells.first]]
+    return Counter(dict(zip(zip(whos, suites, strict=True), rows.tolist(), strict=True)))
 
 
 def _tokens(outcomes: pd.DataFrame, data: OutcomeMatrix) -> Floats | None:

@@ -17,7 +17,7 @@ from router_lab.config import Recipe
 from router_lab.fit import certificate as certifying
 from router_lab.fit import reproduce, rivals
 from router_lab.fit.certificate import _fixed, _two_phase, digest, smallest_margin, with_test
-from router_lab.fit.choose import Option, Piece, _alike, _pooled, _scores, _statistics, act, choose, family
+from router_lab.fit.choose import Option, Piece, _alike, _scores, act, choose, family
 from router_lab.fit.drawn import completed
 from router_lab.fit.evidence import Evidence, Goal, Phases
 from router_lab.fit.fitters import neighbours, tuning
@@ -29,6 +29,7 @@ from router_lab.fit.model import READS, Model, crossfit
 from router_lab.fit.problem import diagnose, prepare
 from router_lab.fit.rivals import Rivals, correlation
 from router_lab.fit.rows import Ridge, Rows, _centred, _mean, product, ridge, whole
+from router_lab.fit.sums import pooled, statistics
 from router_lab.fit.table import routing_table
 from router_lab.fit.task import suite_rates
 from router_lab.fit.walk import walk
@@ -409,11 +410,11 @@ def test_a_lower_bound_of_the_path_is_where_the_mix_starts() -> None:
     """A least quality of .5: the reference is at .9, cheap at .1: no more than half of the way holds."""
     seen = bare(np.tile([0.1, 0.9], (400, 1)), np.tile([0.01, 0.1], (400, 1)))
     goal = Goal("quality", 0.5, 0.9)
-    sums = _pooled(_statistics(np.zeros((1, 400), np.int16), seen, goal))
-    start = _pooled(_statistics(np.ones((1, 400), np.int16), seen, goal)[0])
+    sums = pooled(statistics(np.zeros((1, 400), np.int16), seen, goal))
+    start = pooled(statistics(np.ones((1, 400), np.int16), seen, goal)[0])
     score = float(_scores(sums, start, goal, 1.0)[0])
     assert score == pytest.approx(0.9 * 0.5, abs=0.01) and score < 0.45
-    one_row = _pooled(_statistics(np.zeros((1, 1), np.int16), seen.take(np.array([0])), goal))
+    one_row = pooled(statistics(np.zeros((1, 1), np.int16), seen.take(np.array([0])), goal))
     assert _alike(one_row).tolist() == [1] and _scores(one_row, start, goal, 1.0).tolist() == [0.0]
 
 
@@ -423,7 +424,7 @@ def test_statistics_of_clusters_that_weigh_more() -> None:
         np.array([[0.5, 1.0], [0.0, 1.0], [1.0, 1.0]]), np.tile([0.01, 0.1], (3, 1)), 1,
         weight=np.array([[1.0, 1.0], [3.0, 1.0], [2.0, 1.0]]), group=np.array([0, 0, 1]),
     )  # fmt: skip
-    found = _statistics(np.zeros((1, 3), np.int16), Evidence.bare(known), MARGIN)[0, 0]
+    found = statistics(np.zeros((1, 3), np.int16), Evidence.bare(known), MARGIN)[0, 0]
     s, m = np.array([-3.5, 0.0]), np.array([4.0, 2.0])
     wanted = [
         part.sum()
@@ -616,7 +617,7 @@ def test_limits_by_hand() -> None:
     assert dear.max_tokens is None
     assert (_whole(0.2), _whole(2.2), _whole(0.0), _whole(np.nan)) == (1, 3, None, None)
     assert (_real(0.2), _real(0.0), _real(-1.0), _real(np.nan)) == (0.2, None, None, None)
-    assert np.isnan(_bounds(frame, "turns", np.zeros(39, np.int64), 3, 2)).all()
+    assert np.isnan(_bounds(frame, "turns", np.ones(39, bool), np.zeros(39, np.int64), 3, 2)).all()
 
 
 def test_a_learning_curve_has_at_least_one_group() -> None:

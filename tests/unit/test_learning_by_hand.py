@@ -15,7 +15,7 @@ from scipy import stats
 
 from router_lab.config import Recipe
 from router_lab.fit import build, certificate, coverage, problem, rivals, spec
-from router_lab.fit.choose import Option, Sums, _alike, _pooled, _scores, _statistics, constants, splits
+from router_lab.fit.choose import Option, _alike, _scores, constants, splits
 from router_lab.fit.design import DENSE_WEIGHT, SIZES, Design, Given, _rarity
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.fitters import irt, knn, neighbours
@@ -27,6 +27,7 @@ from router_lab.fit.fitters.tuning import _row_mean
 from router_lab.fit.limits import _tails
 from router_lab.fit.model import READS, Predicted
 from router_lab.fit.rows import BITS, Rows, ridge
+from router_lab.fit.sums import Sums, pooled, statistics
 from router_lab.fit.table import Cell, routing_table, table_actions, without_suites
 from router_lab.fit.task import OWN, SHARED, Task, dollars, to_units
 from router_lab.fit.walk import walk
@@ -280,22 +281,22 @@ def test_statistics_and_scores_by_hand() -> None:
     """Four rows in two folds, all to cheap: gains -1 0 0 0, spared .09 of .1 each."""
     seen = bare([[0, 1], [1, 1], [1, 1], [1, 1]], [[0.01, 0.1]] * 4, fold=np.array([0, 0, 1, 1]))
     goal = Goal("margin", 0.9, 0.9)
-    found = _statistics(np.zeros((1, 4), np.int16), seen, goal)
+    found = statistics(np.zeros((1, 4), np.int16), seen, goal)
     assert found.shape == (1, 2, len(Sums._fields))
     #                                m  share  s  ss  sm mm sss ssm smm mmm gained base heaviest
     assert found[0, 0] == pytest.approx([2, 2, -1, 1, -1, 2, -1, 1, -1, 2, 0.18, 0.2, 1])
-    pooled = _pooled(found)
-    assert np.array(pooled)[:, 0] == pytest.approx(
+    whole = pooled(found)
+    assert np.array(whole)[:, 0] == pytest.approx(
         [4, 4, -1, 1, -1, 4, -1, 1, -1, 4, 0.36, 0.4, 1]
-    ) and _alike(pooled).tolist() == [4]
-    start = _pooled(_statistics(np.ones((1, 4), np.int16), seen, goal)[0])
+    ) and _alike(whole).tolist() == [4]
+    start = pooled(statistics(np.ones((1, 4), np.int16), seen, goal)[0])
     none = bare(np.ones((40, 2)), [[0.01, 0.1]] * 40)
-    sums = _pooled(_statistics(np.zeros((1, 40), np.int16), none, goal))
-    base = _pooled(_statistics(np.ones((1, 40), np.int16), none, goal)[0])
+    sums = pooled(statistics(np.zeros((1, 40), np.int16), none, goal))
+    base = pooled(statistics(np.ones((1, 40), np.int16), none, goal)[0])
     assert _scores(sums, base, goal, 1.0).tolist() == pytest.approx([0.9])  # nothing is lost: all of it
-    part = _scores(pooled, start, goal, 1.0)[0]
+    part = _scores(whole, start, goal, 1.0)[0]
     assert 0 < part < 0.9
-    assert _scores(pooled, start, Goal("margin", 0.9, 0.9, mix=False), 1.0).tolist() == [0.0]
+    assert _scores(whole, start, Goal("margin", 0.9, 0.9, mix=False), 1.0).tolist() == [0.0]
 
 
 def test_a_candidate_for_everything_spares_a_thousandth() -> None:

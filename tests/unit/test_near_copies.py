@@ -11,7 +11,7 @@ import pytest
 from router_lab.config import Recipe
 from router_lab.fit.problem import prepare
 from router_lab.outcomes import OutcomeMatrix, split_column, validate_outcomes
-from router_lab.outcomes.near import masked_words, near_copies
+from router_lab.outcomes.near import Words, code_of, near_copies
 from router_lab.runtime.errors import RouterLabWarning
 
 RECIPE = Recipe.model_validate({"name": "near", "rule": {"margin": 0.05}, "holdout": 0})
@@ -38,9 +38,10 @@ def table(kinds: int, copies: int, **columns: object) -> pd.DataFrame:
 
 
 def test_numbers_and_names_within_a_sentence_are_taken_for_one_another() -> None:
-    assert masked_words("Ana pays Bob $1,250.50. Then he leaves at 12:30!") == [
-        "ana", "pays", "N", "0", "then", "he", "leaves", "at", "0",
-    ]  # fmt: skip
+    codes, words = Words().read(["Ana pays Bob $1,250.50. Then he leaves at 12:30!", "", "Bob"])
+    told = ["ana", "pays", "N", "0", "then", "he", "leaves", "at", "0", "bob"]
+    assert codes.tolist() == [code_of(word) for word in told]
+    assert words.tolist() == [9, 0, 1]
 
 
 def test_the_rows_of_a_template_are_one_cluster() -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from router_lab.config import Gate, Recipe
-from router_lab.fit.choose import Class, Option, Piece, _pooled, _select, choose, constants
+from router_lab.fit.choose import Class, Option, Piece, _select, choose, constants
 from router_lab.fit.coverage import _coverage
 from router_lab.fit.design import Design
 from router_lab.fit.drawn import _least_spread
@@ -20,6 +20,7 @@ from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.judged import _told, outcome, told_bounds
 from router_lab.fit.problem import diagnose, prepare
 from router_lab.fit.rivals import ahead, kept, lost_suites
+from router_lab.fit.sums import pooled
 from router_lab.fit.walk import Walked, walk
 from router_lab.gates.arms import arm, unused_rows
 from router_lab.gates.judge import run_gates
@@ -166,7 +167,7 @@ def test_of_two_that_are_tied_the_middle_and_of_classes_the_earlier() -> None:
     assert _select([Class(np.arange(4), start, 1)], sums, half, goal) == 2
     sums[:, 0, 10] = 0.0
     assert _select([one, two], sums, half, goal) is None
-    assert np.array(_pooled(np.ones((2, 3, 13))))[:, 0].tolist() == [3.0] * 12 + [1.0]
+    assert np.array(pooled(np.ones((2, 3, 13))))[:, 0].tolist() == [3.0] * 12 + [1.0]
 
 
 def test_what_gains_nothing_is_not_kept() -> None:

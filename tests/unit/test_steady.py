@@ -116,7 +116,7 @@ BANNED = {
 }  # fmt: skip
 PLACES = ("fit", "metrics", "racing", "outcomes", "gates", "runtime", "replay.py", "played.py", "plan.py")
 EXACT = {
-    ("fit/choose.py", "@"), ("fit/rows.py", "@"), ("fit/fitters/neighbours.py", "@"),
+    ("fit/sums.py", "@"), ("fit/rows.py", "@"), ("fit/fitters/neighbours.py", "@"),
     ("racing/sequential.py", "@"), ("runtime/predict.py", "@"), ("runtime/vectors.py", "@"),
 }  # fmt: skip
 """Products of whole numbers, or with sparse matrices of ones: their sums are exact, or in the order of the rows."""
