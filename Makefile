@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE =
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 
 # Each drop-in has an environment of its own, by hash: its host's needs are none of the project's.
-INTEGRATIONS := clients langchain litellm openai_agents pydantic_ai
+INTEGRATIONS := clients langchain litellm openai_agents pydantic_ai s3
 BENCHES := builds caches chains copies fuzz gaming guarantee hostile house kernels links offpolicy public quality race recorded resume runtime scaling siege sweep threads twophase walks
 
 .PHONY: help demo demo-live test test-integrations bench-integrations site package mutants lint format lock readme clean $(BENCHES:%=bench-%)
