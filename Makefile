@@ -68,7 +68,7 @@ package: $(STAMP)  ## Wheel and sdist into dist/, the same bytes each time
 LEFT_OPEN := -W ignore::ResourceWarning -W ignore::pytest.PytestUnraisableExceptionWarning
 .PRECIOUS: .integrations/%/.installed
 
-test-integrations: $(INTEGRATIONS:%=test-integrations-%)  ## The drop-ins, each beside its real host and a provider on loopback
+test-integrations: $(INTEGRATIONS:%=test-integrations-%)  ## The drop-ins, each beside its real host, and addresses beside an S3 server; all on loopback
 
 $(INTEGRATIONS:%=test-integrations-%): test-integrations-%: .integrations/%/.installed
 	@PYTHONPATH=. LITELLM_LOCAL_MODEL_COST_MAP=True .integrations/$*/bin/python -m pytest -q $(LEFT_OPEN) tests/integrations/test_$*.py $(wildcard tests/integrations/test_$*_*.py)

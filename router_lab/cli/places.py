@@ -17,7 +17,8 @@ from router_lab.runtime.addresses import is_address, local_path
 if TYPE_CHECKING:
     from router_lab.places import Copy
 
-_COPIES: list[Copy] = []
+_COPIES = "router_lab.places"
+"""Key of a context's `meta`: the copies of the running command."""
 
 
 class Place(click.Path):
@@ -32,7 +33,15 @@ class Place(click.Path):
         if is_address(value):
             if ctx is None or ctx.resilient_parsing:
                 self.fail(f"{value}: an address is for a command's own arguments", param, ctx)
-            value = _copied(str(value), self._beside, ctx)
+            made = _copied(str(value), self._beside)
+            try:
+                found = super().convert(made.path, param, ctx)
+            except BaseException:
+                made.close()
+                raise
+            ctx.meta.setdefault(_COPIES, []).append(made)
+            ctx.call_on_close(lambda: _done(made))
+            return found
         return super().convert(local_path(value), param, ctx)
 
 
@@ -62,18 +71,14 @@ class Here(click.Path):
         return super().convert(local_path(value), param, ctx)
 
 
-def _copied(address: str, beside: Collection[str], ctx: click.Context) -> Path:
+def _copied(address: str, beside: Collection[str]) -> Copy:
     from router_lab.outcomes.looks import LOOKS
     from router_lab.places import Copy
 
-    made = Copy(address, beside=(LOOKS, *beside), journals=(LOOKS,))
-    _COPIES.append(made)
-    ctx.call_on_close(lambda: _done(made))
-    return made.path
+    return Copy(address, beside=(LOOKS, *beside), journals=(LOOKS,))
 
 
 def _done(made: Copy) -> None:
-    _COPIES.remove(made)
     try:
         made.put()
     finally:
@@ -83,7 +88,8 @@ def _done(made: Copy) -> None:
 def put_back() -> None:
     """Put what changed in every copy of the running command. Raises InputError where another
     changed the same meanwhile."""
-    for made in _COPIES:
+    context = click.get_current_context(silent=True)
+    for made in context.meta.get(_COPIES, ()) if context is not None else ():
         made.put()
 
 

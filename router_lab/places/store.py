@@ -21,9 +21,14 @@ EXTRAS: Final = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 """Which extra of this package a kind of address needs."""
 ONE_PUT: Final = 5 << 30
 """Bytes that S3 takes in a single put."""
+CREATE: Final = ("s3", "s3a", "gs", "gcs", "memory")
+"""Whose library can put an object only where none is."""
 ABSENT: Final = ""
 """The stamp of what is not there."""
-_STAMPS = ("ETag", "etag", "generation", "md5Hash", "LastModified", "mtime", "created", "size")
+_DIGESTS = ("ETag", "etag", "generation", "md5Hash")
+"""What other bytes have another of; a store without them says when an object was made, and its
+size."""
+_TIMES = ("LastModified", "mtime", "created")
 
 
 class Entry(NamedTuple):
@@ -98,7 +103,7 @@ class Store:
         themselves, with others it is looked at just before.
         """
         more: dict[str, Any] = {}
-        if expected == ABSENT:
+        if expected == ABSENT and self.scheme in CREATE:
             more["mode"] = "create"
         elif self.scheme in ("s3", "s3a") and expected.startswith('"'):
             more["IfMatch"] = expected
@@ -135,7 +140,7 @@ class Store:
 
     def _demand(self, name: str, expected: str) -> None:
         found = self.entry(name)
-        if found is None or found.stamp != expected:
+        if (ABSENT if found is None else found.stamp) != expected:
             raise ChangedThereError(name)
 
     @contextmanager
@@ -173,15 +178,13 @@ def _missing(scheme: str) -> str:
 
 
 def _entry(info: Mapping[str, Any]) -> Entry:
-    stamp = next((info[key] for key in _STAMPS[:4] if info.get(key)), None)
-    if stamp is None:  # no digest: when it was made, and how large it is
-        stamp = "|".join(f"{key}={info[key]}" for key in _STAMPS if info.get(key) is not None)
-    modified = next((info[key] for key in ("LastModified", "mtime", "created") if info.get(key)), None)
-    if isinstance(modified, dt.datetime):
-        modified = modified.timestamp()
-    return Entry(
-        str(stamp), int(info.get("size") or 0), modified if isinstance(modified, float | int) else None
-    )
+    # A listing may say as a number what a look at one object says as a moment.
+    found = {k: v.timestamp() if isinstance(v, dt.datetime) else v for k, v in info.items()}
+    stamp = next((found[key] for key in _DIGESTS if found.get(key)), None)
+    if stamp is None:
+        stamp = "|".join(f"{key}={found[key]}" for key in (*_TIMES, "size") if found.get(key) is not None)
+    modified = next((found[key] for key in _TIMES if isinstance(found.get(key), float | int)), None)
+    return Entry(str(stamp), int(found.get("size") or 0), modified)
 
 
 def _careful(name: str, address: str) -> str:

@@ -93,7 +93,7 @@ class PolicyStore:
         ack: str | os.PathLike[str] | None = None,
         rng: np.random.Generator | None = None,
     ) -> None:
-        self._source = source
+        self._source = source if callable(source) else local_path(source, PolicyError)
         self._serving = Serving(default, requires)
         self._policy = self._default = self._serving.default
         self._verify, self._public_key = verification(verify, public_key), public_key
