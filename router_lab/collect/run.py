@@ -59,9 +59,8 @@ def collect(
     """(outcomes, calls) of logs, log folders, sweeps and tables. Raises InputError.
 
     Args:
-        sources: paths or addresses (docs/addresses.md): .eval or .json logs, folders of them,
-            CSV/TSV/JSONL/Parquet tables of outcomes, logs of decisions whose outcomes are known
-            (`DecisionLog`, .jsonl).
+        sources: paths or addresses: .eval or .json logs, folders of them, CSV/TSV/JSONL/Parquet
+            tables of outcomes, logs of decisions whose outcomes are known (`DecisionLog`, .jsonl).
         prices: a prices.yaml or a table; by default the file that the sweep of a log folder was
             run with, which it remembers, else `otherwise`, else genai-prices alone. Tables are
             re-priced only if it is given.
@@ -81,8 +80,7 @@ def collect(
     `outcomes.attrs` carries `candidates`, `suites` and `provenance`, and in `notes` how a table's
     file was read where that had to be found out; calls of tables that bring none are absent.
     `provenance` names what is no evidence: `left_out` of the rows (`collect.evidence.left_out`),
-    `logs_left_out` (log and reason) of logs that gave none or whose rows another log has. Neither
-    is there where nothing is left out.
+    `logs_left_out` (log and reason) of logs that gave none or whose rows another log has.
     """
     options = TableOptions(
         map or {}, suite, (wide,) if isinstance(wide, str) else tuple(wide), wide_columns or {}, candidates or {},

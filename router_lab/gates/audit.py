@@ -72,7 +72,7 @@ def read_audit(path: str | Path, outcomes: pd.DataFrame) -> pd.DataFrame:
     )
     if "epoch" in labels.columns:
         keys.append("epoch")
-        labels["epoch"] = _epochs(labels, path)
+        labels["epoch"] = _epochs(labels, str(path))
     together = "group" if "group" in named.columns else "sample_id"
     named = named.assign(cluster=named[together].astype(str))
     told = {"quality": ("quality", "mean"), "cluster": ("cluster", "first")}

@@ -93,7 +93,8 @@ def copy(
         finally:
             made.put()
     except RouterLabError as error:
-        raise type(error)(told(str(error))) from error
+        error.args = (told(str(error)),)
+        raise
     finally:
         made.close()
 

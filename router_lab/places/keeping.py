@@ -31,7 +31,7 @@ from router_lab.runtime.locks import FolderLock
 
 EVERY_S = 1.0
 """Seconds between two looks at what changed, and never less than four times what a look took."""
-STATE = "state.json"
+NOTES = "kept.json"
 VARIABLE = "ROUTER_LAB_PLACES"
 """Variable of the environment: the folder of what is kept, by default one in the user's state."""
 
@@ -55,13 +55,14 @@ def kept(given: str | Path, doing: str) -> Iterator[Path]:
     stands_for(root, store.address)
     try:
         with FolderLock(home, doing):
-            keeper = _Keeper(store, home / STATE, root, doing)
+            keeper = _Keeper(store, home / NOTES, root, doing)
             try:
                 yield keeper.mirror.root
             finally:
                 keeper.end()
     except RouterLabError as error:
-        raise type(error)(told(str(error))) from error
+        error.args = (told(str(error)),)
+        raise
 
 
 def _homes() -> Path:
