@@ -72,10 +72,12 @@ class Here(click.Path):
 
 
 def _copied(address: str, beside: Collection[str]) -> Copy:
+    from router_lab.cli.common import step
     from router_lab.outcomes.looks import LOOKS
     from router_lab.places import Copy
 
-    return Copy(address, beside=(LOOKS, *beside), journals=(LOOKS,))
+    with step(f"copying {address}"):
+        return Copy(address, beside=(LOOKS, *beside), journals=(LOOKS,))
 
 
 def _done(made: Copy) -> None:

@@ -17,12 +17,14 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner, Result
 
 pytest.importorskip("moto")
 import fsspec
 from moto.server import ThreadedMotoServer
 
 from router_lab import load_policy
+from router_lab.cli import cli
 from router_lab.collect import collect
 from router_lab.outcomes import read_outcomes
 from router_lab.places import copy, fetched, follow
@@ -32,6 +34,7 @@ from router_lab.runtime.store import PolicyStore
 from tests.servers.grid import price, write_project
 from tests.servers.loopback import Loopback, serving
 
+pytestmark = pytest.mark.timeout(1800)  # a sweep begins in seconds alone, in a minute on a busy machine
 MAIN = [sys.executable, "-c", "from router_lab.cli import main; main()"]
 BUCKET = "s3://walk"
 LOGS, OUTCOMES, POLICY = f"{BUCKET}/logs", f"{BUCKET}/outcomes.parquet", f"{BUCKET}/policies/echo"
@@ -94,13 +97,28 @@ class Machine:
             )
 
     def run(self, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        """A command in a process of its own, as a sweep needs it."""
         done = subprocess.run(
             [*MAIN, *arguments], cwd=self.folder, env=self.env, capture_output=True, text=True, check=False
         )
-        assert done.returncode == status, done.stdout + done.stderr
-        assert str(self.folder / "tmp") not in done.stdout + done.stderr, "people are told the address"
-        assert not list((self.folder / "tmp").iterdir()), "a copy was left behind"
+        self.looked_at(done.returncode == status, done.stdout + done.stderr)
         return done
+
+    def do(self, *arguments: str, status: int = 0) -> Result:
+        """A command in this process."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.env.items():
+                patch.setenv(name, value)
+            patch.setattr("tempfile.tempdir", self.env["TMPDIR"])
+            patch.chdir(self.folder)
+            done = CliRunner().invoke(cli, arguments)
+        self.looked_at(done.exit_code == status, done.output)
+        return done
+
+    def looked_at(self, good: bool, printed: str) -> None:
+        assert good, printed
+        assert str(self.folder / "tmp") not in printed, "people are told the address"
+        assert not list((self.folder / "tmp").iterdir()), "a copy was left behind"
 
 
 def killed_in_the_middle(machine: Machine, provider: Loopback, after: int) -> None:
@@ -135,24 +153,22 @@ def test_the_whole_walk_lies_at_addresses(
     # From here on another machine, which has nothing but the addresses and a recipe.
     there = Machine(tmp_path / "there")
     (there.folder / "prices.yaml").unlink()
-    told = there.run("collect", LOGS, "--out", OUTCOMES)
+    told = there.do("collect", LOGS, "--out", OUTCOMES)
     assert told.stdout.splitlines()[-1] == OUTCOMES and "24 outcomes: 24 ok" in told.stderr
-    revision = there.run("fit", "recipe.yaml", "--outcomes", OUTCOMES, "--out", POLICY).stdout.splitlines()[
-        -1
-    ]
+    revision = there.do("fit", "recipe.yaml", "--outcomes", OUTCOMES, "--out", POLICY).stdout.splitlines()[-1]
     assert revision.startswith(f"{POLICY}/")
     assert s3.exists("walk/.router-lab-looks.jsonl"), "looks are counted beside the outcomes"
-    gated = there.run(
+    gated = there.do(
         "gate", revision, "--outcomes", OUTCOMES, "--write-json", f"{BUCKET}/gate.json", "--junit", "gate.xml"
     )
     assert "pass" in gated.stdout and (there.folder / "gate.xml").exists()
-    assert "release 1 of echo" in there.run("publish", revision, "--gate", f"{BUCKET}/gate.json").stdout
-    assert f"{POLICY}: release 1 is the first" in there.run("rollback", POLICY, status=1).stderr
-    assert revision.rpartition("/")[2][:16] in there.run("show", POLICY).stdout
-    decided = json.loads(there.run("route", POLICY, "say 3", "--suite", "echo", "--json").stdout)
-    there.run("replay", revision, "--outcomes", OUTCOMES)
-    there.run("verify", POLICY, "--outcomes", OUTCOMES)
-    there.run("report", OUTCOMES, POLICY, "--html", f"{BUCKET}/report.html")
+    assert "release 1 of echo" in there.do("publish", revision, "--gate", f"{BUCKET}/gate.json").stdout
+    assert f"{POLICY}: release 1 is the first" in there.do("rollback", POLICY, status=1).stderr
+    assert revision.rpartition("/")[2][:16] in there.do("show", POLICY).stdout
+    decided = json.loads(there.do("route", POLICY, "say 3", "--suite", "echo", "--json").stdout)
+    there.do("replay", revision, "--outcomes", OUTCOMES)
+    there.do("verify", POLICY, "--outcomes", OUTCOMES)
+    there.do("report", OUTCOMES, POLICY, "--html", f"{BUCKET}/report.html")
     assert b"<html" in s3.cat_file("walk/report.html")[:500].lower()
 
     inside = {name: s3.cat_file(name) for name in s3.find("walk")}
@@ -231,8 +247,9 @@ def test_two_that_changed_the_same_do_not_lose_each_others_work(
 
 def test_what_is_wrong_is_one_line(s3: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
     machine = Machine(tmp_path / "here")
-    assert "s3://none/logs" in machine.run("collect", "s3://none/logs", "--out", "o.parquet", status=1).stderr
-    assert "s3://walk/o.parquet" in machine.run("plan", "s3://walk/o.parquet", status=2).stderr
+    assert "s3://none/logs" in machine.do("collect", "s3://none/logs", "--out", "o.parquet", status=1).stderr
+    assert "s3://walk/o.parquet" in machine.do("plan", "s3://walk/o.parquet", status=2).stderr
     machine.env["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9"
-    unreached = machine.run("show", POLICY, status=1).stderr
+    fsspec.filesystem("s3").clear_instance_cache()
+    unreached = machine.do("show", POLICY, status=1).stderr
     assert f"{POLICY}: cannot be" in unreached and "Traceback" not in unreached

@@ -52,7 +52,7 @@ from router_lab.runtime.store import PolicyStore
 from tests.log_worlds import always
 
 STORE = "memory://bucket"
-names = st.lists(st.text("ab.é ~%", min_size=1, max_size=4), min_size=1, max_size=3).map("/".join).filter(
+names = st.lists(st.text("ab.é ~%*[", min_size=1, max_size=4), min_size=1, max_size=3).map("/".join).filter(
     lambda name: not {".", ".."} & set(name.split("/"))
 )  # fmt: skip
 
