@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from router_lab.places.lease import Lease
+from router_lab.places.lease import Lease, LostError
 from router_lab.places.mirror import Known, Mirror
 from router_lab.places.store import Store
 from router_lab.places.told import stands_for, told
@@ -66,20 +66,18 @@ def kept(given: str | Path, doing: str) -> Iterator[Path]:
 
 
 def _homes() -> Path:
-    given = os.environ.get(VARIABLE)
-    state = os.environ.get("XDG_STATE_HOME")
-    return (
-        Path(given)
-        if given
-        else (Path(state) if state else Path.home() / ".local/state") / "router-lab/places"
-    )
+    given, state = os.environ.get(VARIABLE), os.environ.get("XDG_STATE_HOME")
+    if given:
+        return Path(given)
+    return (Path(state) if state else Path.home() / ".local/state") / "router-lab/places"
 
 
 class _Keeper:
     """Holds the lease and puts what changes, in a thread of its own."""
 
     def __init__(self, store: Store, state: Path, root: Path, doing: str) -> None:
-        self._state, self._lost, self._failed = state, "", ""
+        self._state, self._failed = state, False
+        self._lost: InputError | None = None
         token, known = _read(state)
         root.mkdir(parents=True, exist_ok=True)
         self._token = token or os.urandom(16).hex()
@@ -89,6 +87,7 @@ class _Keeper:
         mine = self._lease.take()
         try:
             self.mirror.bring(store.entries(), mine=mine)
+            self._lease.renew()
             self._put()
         except BaseException:
             if not mine:  # what shows that it is ours alone must stay
@@ -104,10 +103,12 @@ class _Keeper:
         """Put the rest, and let others in. Raises InputError for what could not be put."""
         self._over.set()
         self._thread.join()
-        if self._lost:
-            raise InputError(self._lost)
+        if self._lost is not None:
+            raise self._lost
         try:
             self._put()
+        except LostError:
+            raise
         except InputError as error:
             raise InputError(
                 f"{error}; what is not there yet is kept on this machine, and the same command puts it there"
@@ -117,7 +118,7 @@ class _Keeper:
     def _put(self) -> None:
         changed = True
         try:
-            changed = bool(self.mirror.put())
+            changed = bool(self.mirror.put(self._lease.renew))
         finally:
             if changed:
                 self._save()
@@ -132,25 +133,24 @@ class _Keeper:
         while not self._over.wait(pause):
             start = time.monotonic()
             try:
-                if self._lease.is_due() and not self._lease.renew():
-                    self._lost = "another run has taken it, so this one was stopped; see who writes there"
-                else:
-                    self._put()
+                self._lease.renew()
+                self._put()
+            except LostError as error:
+                self._lost = error
             except (InputError, OSError) as error:
-                self._tell(str(error))
-                if self._lease.has_ended():
-                    self._lost = f"could not be reached, so that another may write there by now: {error}"
-            if self._lost:
-                self._lost = f"{self.mirror.store.address}: {self._lost}"
+                self._tell(error)
+            if self._lost is not None:
                 _thread.interrupt_main()
                 return
-            pause = max(EVERY_S, 4 * (time.monotonic() - start))
+            pause = min(max(EVERY_S, 4 * (time.monotonic() - start)), max(EVERY_S, self._lease.renewed_s))
 
-    def _tell(self, text: str) -> None:
+    def _tell(self, error: Exception) -> None:
         """Once, and then silence: the end of the run tells what was never put."""
         if not self._failed:
-            warnings.warn(RouterLabWarning(f"{text}; it is tried again"), stacklevel=2)
-        self._failed = text
+            warnings.warn(RouterLabWarning(f"{error}; it is tried again"), stacklevel=2)
+        self._failed = True
+        if self._lease.has_ended():
+            self._lost = InputError(f"{error}; so another may write there by now, and this run was stopped")
 
 
 def _read(path: Path) -> tuple[str, dict[str, Known]]:

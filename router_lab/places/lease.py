@@ -28,6 +28,10 @@ RENEWALS = 10
 """A holder renews it this often while it would hold."""
 
 
+class LostError(InputError):
+    """Another holds the address by now: nothing more may be put there."""
+
+
 class Lease:
     """The lease of everything beneath an address, for who knows `token`.
 
@@ -59,17 +63,21 @@ class Lease:
             return mine
         raise InputError(f"{self._store.address}: others begin there at the same moment; run it again")
 
-    def renew(self) -> bool:
-        """Hold it as long again; False where another has taken it."""
-        try:
-            self._put(self._stamp)
-        except ChangedThereError:
-            return False
-        return True
+    @property
+    def renewed_s(self) -> float:
+        """Seconds after which it is to be renewed."""
+        return self._holds_s / RENEWALS
 
-    def is_due(self) -> bool:
-        """Whether it is time to renew it."""
-        return self._clock() > self.until - self._holds_s * (1 - 1 / RENEWALS)
+    def renew(self) -> None:
+        """Hold it as long again, if it is time. Raises LostError where another has taken it, and
+        InputError where the address cannot be reached."""
+        if self._clock() > self.until - self._holds_s + self.renewed_s:
+            try:
+                self._put(self._stamp)
+            except ChangedThereError:
+                raise LostError(
+                    f"{self._store.address}: another run has taken it, so this one was stopped; see who writes there"
+                ) from None
 
     def has_ended(self) -> bool:
         """Whether another may take it by now."""

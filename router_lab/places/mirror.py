@@ -7,7 +7,7 @@ import contextlib
 import os
 import re
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,15 +79,17 @@ class Mirror:
                 (self.root / name).unlink(missing_ok=True)
         return sorted(due)
 
-    def put(self) -> list[str]:
+    def put(self, before: Callable[[], None] = lambda: None) -> list[str]:
         """Put every file that changed, and delete every object whose file is gone; returns their
         names.
 
-        In the order in which the files were written, those last that make others count. Raises
-        InputError where another changed the same meanwhile; what came before that is there.
+        Journals first, those last that make others count, else in the order in which they were
+        written. before: called before each put; what it raises ends them. Raises InputError where
+        another changed the same meanwhile; what came before that is there.
         """
         done = []
         for name in sorted(self._changed(), key=lambda name: _turn(self.root / name)):
+            before()
             try:
                 if self._put(name):
                     done.append(name)

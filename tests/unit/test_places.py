@@ -38,7 +38,7 @@ from router_lab.places import (
     local_path,
     told,
 )
-from router_lab.places.lease import Lease
+from router_lab.places.lease import Lease, LostError
 from router_lab.places.mirror import Mirror
 from router_lab.places.store import ABSENT, ChangedThereError, Store
 from router_lab.publish import publish
@@ -281,10 +281,15 @@ def test_one_holds_an_address_until_it_lets_go_or_its_time_is_over(memory: Memor
         second.take()
     assert Lease(store, "a", "sweep one", clock=clock).take() is True, "the same token, as after kill -9"
     clock.now = 1301.0
-    assert second.take() is False and not first.renew() and second.renew() and second.until == 1601.0
-    assert not second.is_due() and not second.has_ended()
+    assert second.take() is False and second.until == 1601.0
+    with pytest.raises(LostError, match="memory://bucket: another run has taken it"):
+        first.renew()
+    clock.now = 1331.0
+    second.renew()
+    assert second.until == 1601.0, "not yet"
     clock.now = 1332.0
-    assert second.is_due()
+    second.renew()
+    assert second.until == 1632.0 and not second.has_ended()
     first.release()
     assert json.loads(store.read(LOCK))["token"] == "b", "who lost it takes it from nobody"
     second.release()
@@ -384,7 +389,7 @@ def test_who_loses_the_address_is_stopped_and_puts_nothing_more(
     memory: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keeping, "EVERY_S", 0.02)
-    monkeypatch.setattr(Lease, "is_due", lambda self: True)
+    monkeypatch.setattr(Lease, "renewed_s", -1.0)
     with (
         pytest.raises(
             InputError, match="memory://bucket/logs: another run has taken it, so this one was stopped"
@@ -396,6 +401,25 @@ def test_who_loses_the_address_is_stopped_and_puts_nothing_more(
             waited(lambda: False)
         atomic_write(folder / "late", b"1")
     assert "logs/late" not in objects(memory)
+
+
+def test_who_cannot_reach_the_address_for_so_long_that_another_may_is_stopped(
+    memory: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "EVERY_S", 0.02)
+    monkeypatch.setattr("router_lab.places.store._opened", lambda address, scheme: (Failing(), address[8:]))
+    never = r"memory://bucket/logs/log: cannot be written: ConnectionError: gone; so another may write there by now"
+    with (
+        pytest.warns(RouterLabWarning, match="tried again"),
+        pytest.raises(InputError, match=never),
+        kept(f"{STORE}/logs", "sweep t") as folder,
+    ):
+        monkeypatch.setattr(Failing, "left", 0)
+        monkeypatch.setattr(Lease, "has_ended", lambda self: True)
+        with pytest.raises(KeyboardInterrupt):
+            atomic_write(folder / "log", b"1")
+            waited(lambda: False)
+    monkeypatch.setattr(Failing, "left", 10**9)
 
 
 def test_what_could_not_be_put_is_told_once_and_at_the_end(
