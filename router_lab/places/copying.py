@@ -29,26 +29,33 @@ class Copy:
     def __init__(self, address: str, *, beside: Collection[str] = (), journals: Collection[str] = ()) -> None:
         scratch = Path(tempfile.mkdtemp(prefix="router-lab-"))
         self._gone = weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
-        here, self._journals = Store(address), journals
+        self._journals = journals
+        try:
+            self.path = self._begin(Store(address), scratch, beside)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, here: Store, scratch: Path, beside: Collection[str]) -> Path:
         parent, _, name = here.address.rpartition("/")
         if parent.endswith("/"):  # a bucket: nothing is above it
-            self._mirror, self.path = self._of(here, scratch, whole=True), scratch / name
+            self._mirror = self._of(here, scratch, whole=True)
             self._mirror.bring(here.entries())
-            return
+            return self._mirror.root
         above = Store(parent)
         entry = above.entry(name)
         there = {} if entry is not None else here.entries()
         if there and MANIFEST not in there:
-            self._mirror, self.path = self._of(here, scratch, whole=True), scratch / name
+            self._mirror = self._of(here, scratch, whole=True)
             self._mirror.bring(there)
-            return
+            return self._mirror.root
         revision = bool(there)
         self._mirror = self._of(above, scratch, whole=revision)
-        self.path = self._mirror.root / name
         if revision:
             self._mirror.bring(above.entries())
         elif entry is not None:
             self._mirror.bring({name: entry, **_companions(above, name, beside)})
+        return self._mirror.root / name
 
     def _of(self, store: Store, scratch: Path, *, whole: bool) -> Mirror:
         root = scratch / (store.address.rpartition("/")[2] or "store")

@@ -202,6 +202,20 @@ def test_journals_that_both_wrote_have_the_lines_of_both(memory: MemoryFileSyste
     assert memory.cat_file(f"/bucket/{LOOKS}") == b"first\ntwo\none\n"
 
 
+def test_a_copy_that_cannot_be_made_leaves_nothing(
+    memory: MemoryFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    memory.pipe_file("/bucket/x", b"1")
+    monkeypatch.setattr(MemoryFileSystem, "get_file", lambda self, *_, **__: 1 / 0)
+    with (
+        pytest.raises(InputError, match="memory://bucket: cannot be read: ZeroDivisionError"),
+        copy(f"{STORE}/x"),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_copy_of_a_file_brings_what_belongs_to_it_alone(memory: MemoryFileSystem) -> None:
     for name in ("a.jsonl", "a.jsonl.1", "a.jsonl-20261128.gz", "b.jsonl", "a.txt", "deep/a.jsonl"):
         memory.pipe_file(f"/bucket/{name}", name.encode())
