@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE =
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 
 # Each drop-in has an environment of its own, by hash: its host's needs are none of the project's.
-INTEGRATIONS := clients langchain litellm openai_agents pydantic_ai
+INTEGRATIONS := clients langchain litellm openai_agents pydantic_ai s3
 BENCHES := builds caches chains copies fuzz gaming guarantee hostile house kernels links offpolicy public quality race recorded resume runtime scaling siege sweep threads twophase walks
 
 .PHONY: help demo demo-live test test-integrations bench-integrations site package mutants lint format lock readme clean $(BENCHES:%=bench-%)
@@ -68,7 +68,7 @@ package: $(STAMP)  ## Wheel and sdist into dist/, the same bytes each time
 LEFT_OPEN := -W ignore::ResourceWarning -W ignore::pytest.PytestUnraisableExceptionWarning
 .PRECIOUS: .integrations/%/.installed
 
-test-integrations: $(INTEGRATIONS:%=test-integrations-%)  ## The drop-ins, each beside its real host and a provider on loopback
+test-integrations: $(INTEGRATIONS:%=test-integrations-%)  ## The drop-ins, each beside its real host, and addresses beside an S3 server; all on loopback
 
 $(INTEGRATIONS:%=test-integrations-%): test-integrations-%: .integrations/%/.installed
 	@PYTHONPATH=. LITELLM_LOCAL_MODEL_COST_MAP=True .integrations/$*/bin/python -m pytest -q $(LEFT_OPEN) tests/integrations/test_$*.py $(wildcard tests/integrations/test_$*_*.py)

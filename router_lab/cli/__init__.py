@@ -12,6 +12,7 @@ from router_lab import __version__
 from router_lab.cli.common import ERROR, INTERRUPTED, echo, flush_output, plain_warnings
 from router_lab.cli.examples import with_example
 from router_lab.cli.faults import TRACEBACK, traceback_lines, user_message
+from router_lab.cli.places import addresses_in
 from router_lab.masking import masked
 from router_lab.runtime.visible import visible
 
@@ -72,7 +73,7 @@ class LazyGroup(click.Group):
             with plain_warnings():
                 return super().invoke(ctx)
         except click.ClickException as error:  # click's own of what was typed, which may be a file's name
-            error.message = visible(masked(error.message))  # type: ignore[misc]  # its only text
+            error.message = visible(masked(addresses_in(error.message)))  # type: ignore[misc]  # its only text
             raise
         except KeyboardInterrupt:
             echo("", "interrupted", err=True)
@@ -81,7 +82,7 @@ class LazyGroup(click.Group):
             told = None if os.environ.get(TRACEBACK) else user_message(error)
             if told is None:
                 raise
-            raise click.ClickException(visible(masked(told))) from error
+            raise click.ClickException(visible(masked(addresses_in(told)))) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from router_lab.cli.common import EXISTING_FOLDER, FILE, echo, json_option, open_policy, print_json, step
+from router_lab.cli.places import Place
 from router_lab.cli.prices import price_file
 from router_lab.runtime.errors import InputError, RouterLabWarning
 
@@ -45,7 +46,9 @@ class _Lifetime(click.ParamType):  # type: ignore[type-arg]  # older clicks have
 
 
 @click.command()
-@click.argument("sources", metavar="SOURCE…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument(
+    "sources", metavar="SOURCE…", nargs=-1, required=True, type=Place(beside=("outcomes.parquet",))
+)
 @click.option("--policy", "folder", type=EXISTING_FOLDER, help="Compare ways of switching under this policy.")
 @click.option("--point", help="An operating point of the policy; by default its own.")
 @click.option(

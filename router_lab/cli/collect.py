@@ -10,11 +10,12 @@ from typing import Any
 import click
 
 from router_lab.cli.common import FILE, echo, print_path, step
+from router_lab.cli.places import Place
 from router_lab.cli.prices import price_file
 
 
 @click.command()
-@click.argument("sources", metavar="SOURCE…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("sources", metavar="SOURCE…", nargs=-1, required=True, type=Place(beside=("calls.parquet",)))
 @click.option("--out", required=True, type=FILE, help="outcomes.parquet to write.")
 @click.option(
     "--prices",

@@ -18,7 +18,9 @@ from typing import Any, TextIO
 import click
 
 from router_lab.certificate import Certificate
+from router_lab.cli.places import Place, addresses_in, put_back
 from router_lab.masking import masked, masked_tree
+from router_lab.runtime.addresses import is_address
 from router_lab.runtime.artifact import load_policy, revision_in
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.policy import Policy
@@ -47,11 +49,11 @@ class Finite(click.FloatRange):
         return number
 
 
-EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-FILE = click.Path(dir_okay=False, path_type=Path)
+EXISTING_FILE = Place(exists=True, dir_okay=False)
+EXISTING_FOLDER = Place(exists=True, file_okay=False)
+FILE = Place(dir_okay=False)
 """A file that may be missing, such as one to write."""
-FOLDER = click.Path(file_okay=False, path_type=Path)
+FOLDER = Place(file_okay=False)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines instead of text.")
 
 
@@ -62,7 +64,7 @@ def echo(*lines: object, err: bool = False, nl: bool = True, **style: Any) -> No
     escaped (`visible`), and keys are stars (`masked`); a line that is longer than the terminal is
     broken at a word. style: of `click.style`.
     """
-    shown = [visible(masked(str(line))) for line in lines]
+    shown = [visible(masked(addresses_in(str(line)))) for line in lines]
     stream = sys.stderr if err else sys.stdout
     if nl and stream.isatty():
         from router_lab.columns import terminal_width, wrapped
@@ -82,14 +84,17 @@ def print_json(value: object) -> None:
     """`value` as JSON on standard output, keys sorted so that two runs can be compared; what could
     not be seen in a terminal is escaped as JSON escapes it."""
     text = json.dumps(masked_tree(value), indent=2, sort_keys=True, ensure_ascii=False, default=str)
-    _write(visible_json(text))
+    put_back()
+    _write(visible_json(addresses_in(text)))
 
 
 def print_path(path: str | Path) -> None:
     """A result's path, alone on the last line, so that scripts can read it: as it is, unless it
     steers a terminal."""
-    steers = sys.stdout.isatty() or re.search(r"[\x00-\x1f\x7f-\x9f]", str(path))
-    _write(visible(path) if steers else os.fsencode(path))
+    put_back()
+    text = addresses_in(str(path))
+    steers = sys.stdout.isatty() or re.search(r"[\x00-\x1f\x7f-\x9f]", text)
+    _write(visible(text) if steers else os.fsencode(text))
 
 
 def _write(text: str | bytes, *, err: bool = False, nl: bool = True) -> None:
@@ -179,11 +184,15 @@ def step(text: str) -> Iterator[None]:
 
 def open_policy(path: str | Path) -> Policy:
     """The policy in the revision `path`, the one that is published in the folder `path`, or the
-    only one in there.
+    only one in there; `path` may be an address.
 
     Raises PolicyError for a folder of several revisions of which none is published (they are
     named), or of none, and for a certificate that could not be read out.
     """
+    if is_address(path):
+        from router_lab.places import fetched
+
+        path = fetched(path)
     policy = load_policy(path)
     Certificate.of(policy)  # raises here, before anything is printed
     return policy

@@ -12,6 +12,7 @@ from router_lab.cli.common import EXISTING_FILE, echo, json_option, print_json, 
 from router_lab.cli.describe_chains import chain_rows
 from router_lab.cli.describe_policy import escalates, fitted_by, reads, weight_of_vectors
 from router_lab.cli.looks import look_of_fit, looks_json
+from router_lab.cli.places import Place
 from router_lab.metrics import deploy, who_mixes
 from router_lab.runtime.artifact import refuse_file, save_revision
 from router_lab.runtime.errors import InputError
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("recipe", type=EXISTING_FILE)
 @click.option("--outcomes", required=True, type=EXISTING_FILE)
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="Folder of the policy's revisions."
-)
+@click.option("--out", required=True, type=Place(), help="Folder of the policy's revisions.")
 @click.option(
     "--seed",
     default=0,

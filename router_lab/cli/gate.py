@@ -71,7 +71,7 @@ gates.yaml:
 )
 @click.option(
     "--audit",
-    type=click.Path(exists=True, dir_okay=False),
+    type=EXISTING_FILE,
     help="CSV of human labels of outcomes that a judge scored: suite, sample_id, model, effort, quality.",
 )
 @click.option("--junit", type=FILE, help="Also write JUnit XML there.")
@@ -89,7 +89,7 @@ gates.yaml:
 @json_option
 def gate(
     policy: Path, outcomes: Path, gates_file: Path | None, champion: str | None, tracking_uri: str | None,
-    prices: Path | None, audit: str | None, junit: Path | None, markdown: Path | None,
+    prices: Path | None, audit: Path | None, junit: Path | None, markdown: Path | None,
     write_json: Path | None, check: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Judge POLICY by thresholds, on outcomes that its fit has not used.

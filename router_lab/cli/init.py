@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from router_lab.cli.common import FOLDER, echo
+from router_lab.cli.common import echo
+from router_lab.cli.places import Here
 from router_lab.metrics import first_groups, first_samples
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
@@ -104,7 +105,7 @@ FILES = {
 
 
 @click.command()
-@click.argument("folder", metavar="[DIR]", default=".", type=FOLDER)
+@click.argument("folder", metavar="[DIR]", default=".", type=Here(file_okay=False))
 def init(folder: Path) -> None:
     """Write a first sweep and recipe into DIR, ready to edit, and print the sweep. Refuses to
     overwrite anything."""

@@ -16,19 +16,21 @@ from router_lab.cli.common import (
     ERROR,
     EXISTING_FILE,
     EXISTING_FOLDER,
-    FILE,
     echo,
     open_policy,
     print_path,
     step,
 )
+from router_lab.cli.places import Here
 from router_lab.runtime import keys
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
 from router_lab.runtime.release import Release, moment
 
 key_option = click.option(
-    "--key", type=EXISTING_FILE, help="Private Ed25519 key (PEM) to sign the release with (extra `sign`)."
+    "--key",
+    type=Here(exists=True, dir_okay=False),
+    help="Private Ed25519 key (PEM) to sign the release with (extra `sign`).",
 )
 trusted_option = click.option(
     "--trusted",
@@ -221,7 +223,7 @@ def _in_registry(done: releases.Published, write: Callable[[], str], tracking_ur
 
 
 @click.command(epilog="\b\nExample:\n  router-lab keygen release.pem\n")
-@click.argument("file", type=FILE)
+@click.argument("file", type=Here(dir_okay=False))
 def keygen(file: Path) -> None:
     """Make an Ed25519 key pair: the private key to FILE (mode 600), the public key printed for
     loaders."""
@@ -238,7 +240,9 @@ def keygen(file: Path) -> None:
 
 @click.command(epilog="\b\nExample:\n  router-lab sign policies/support --key release.pem\n")
 @click.argument("folder", metavar="NAME", type=EXISTING_FOLDER)
-@click.option("--key", type=EXISTING_FILE, required=True, help="Private Ed25519 key (PEM).")
+@click.option(
+    "--key", type=Here(exists=True, dir_okay=False), required=True, help="Private Ed25519 key (PEM)."
+)
 @trusted_option
 def sign(folder: Path, key: Path, trusted: Path | None) -> None:
     """Sign the release that stands in the policy folder NAME, for loaders that require a

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from router_lab.cli.common import EXISTING_FILE, FILE, Finite, json_option
+from router_lab.cli.places import Place
 from router_lab.cli.report_options import WhatIf, what_if
 from router_lab.runtime.decisionfiles import is_log_name
 from router_lab.runtime.errors import InputError
@@ -36,7 +37,7 @@ class Sources:
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("sources", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.argument("sources", nargs=-1, required=True, type=Place(exists=True, beside=("calls.parquet",)))
 @click.option("--html", type=FILE, help="Write the page there.")
 @click.option(
     "--pareto",

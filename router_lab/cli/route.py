@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from router_lab.cli.common import Finite, echo, json_option, open_policy, print_json
+from router_lab.cli.common import EXISTING_FOLDER, Finite, echo, json_option, open_policy, print_json
 from router_lab.cli.describe_around import around_json, around_rows
 from router_lab.cli.describe_chains import decision_rows
 from router_lab.cli.describe_policy import escalates, notes, with_escalation
@@ -29,7 +29,7 @@ LONGEST_PROMPT = 64 << 20
 
 
 @click.command()
-@click.argument("policy", type=click.Path(exists=True, file_okay=False))
+@click.argument("policy", type=EXISTING_FOLDER)
 @click.argument("prompt", required=False)
 @click.option("--suite", help="The suite that the prompt belongs to, if known.")
 @click.option("--point", help="An operating point of the policy; by default its own.")
@@ -50,7 +50,7 @@ LONGEST_PROMPT = 64 << 20
 )
 @json_option
 def route(
-    policy: str, prompt: str | None, date: dt.datetime | None, vector: str | None, explain: bool, as_json: bool,
+    policy: Path, prompt: str | None, date: dt.datetime | None, vector: str | None, explain: bool, as_json: bool,
     **asked: Any,
 ) -> None:  # fmt: skip
     """Decide who serves PROMPT (standard input if left out) under POLICY, an artifact or a folder

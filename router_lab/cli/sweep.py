@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from router_lab.cli.common import FILE, FOLDER, Finite, echo, echo_block, json_option, print_json, print_path
+from router_lab.cli.common import Finite, echo, echo_block, json_option, print_json, print_path
+from router_lab.cli.places import Destination, Here, Place
+from router_lab.runtime.addresses import is_address, local_path
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
 
@@ -26,12 +28,15 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from router_lab.config import Sweep
     from router_lab.sweep import CellEstimate, Plan, RaceOptions, SweepResult
 
 
 @click.command()
-@click.argument("sweep_file", metavar="SWEEP.yaml", type=FILE)
-@click.option("--log-dir", type=FOLDER, help="Default: logs/NAME of the sweep.")
+@click.argument("sweep_file", metavar="SWEEP.yaml", type=Here(dir_okay=False))
+@click.option(
+    "--log-dir", type=Destination(), help="Folder or address; default: what SWEEP.yaml says, else logs/NAME."
+)
 @click.option("--limit", type=click.IntRange(min=1), help="At most this many samples per suite, for a pilot.")
 @click.option(
     "--dry-run", is_flag=True, help="Only say what it would cost; needs no keys and names those not set."
@@ -43,7 +48,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--history",
-    type=click.Path(path_type=Path),
+    type=Place(),
     help="Earlier outcomes for --dry-run; default: the log directory.",
 )
 @click.option(
@@ -62,7 +67,7 @@ if TYPE_CHECKING:
 @click.option("--quiet", is_flag=True, help="No progress.")
 @json_option
 def sweep(
-    sweep_file: Path, log_dir: Path | None, limit: int | None, dry_run: bool, pilot: int | None,
+    sweep_file: Path, log_dir: Path | str | None, limit: int | None, dry_run: bool, pilot: int | None,
     history: Path | None, budget_usd: float | None, race: bool, batch: bool, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Run suites across candidates, and print the log directory.
@@ -77,7 +82,7 @@ def sweep(
     """
     from router_lab.config import Sweep, load
 
-    folder = log_dir or Path("logs") / load(Sweep, sweep_file).name
+    folder = log_dir or default_log_dir(load(Sweep, sweep_file), sweep_file.parent)
     if pilot and not dry_run:
         raise click.UsageError("--pilot goes with --dry-run; to run a few samples use --limit")
     racing = _race_options(sweep_file) if race else None
@@ -106,12 +111,19 @@ def sweep(
     _end_if_none_answered(result)
 
 
+def default_log_dir(sweep: Sweep, base: Path) -> Path | str:
+    """Where the logs of a sweep go whose file lies in `base`, unless the command line says."""
+    if sweep.log_dir is None:
+        return Path("logs") / sweep.name
+    return sweep.log_dir if is_address(sweep.log_dir) else base / local_path(sweep.log_dir)
+
+
 @dataclass(frozen=True)
 class SweepOptions:
     """What the command line asks to be run."""
 
     sweep_file: Path
-    folder: Path
+    folder: Path | str
     limit: int | None
     budget_usd: float | None
     race: RaceOptions | None
@@ -136,7 +148,7 @@ class SweepOptions:
         )
 
 
-def _as_json(result: SweepResult, folder: Path, *, race: bool) -> dict[str, object]:
+def _as_json(result: SweepResult, folder: Path | str, *, race: bool) -> dict[str, object]:
     numbers = (
         "needed", "reused", "generated", "answered", "failed", "not_begun", "spent_usd", "reserved_usd", "unrun", "spared",
     )  # fmt: skip
@@ -178,7 +190,7 @@ def _end_if_none_answered(result: SweepResult) -> None:
 
 
 @contextmanager
-def _ended_by_signals(folder: Path) -> Iterator[None]:
+def _ended_by_signals(folder: Path | str) -> Iterator[None]:
     """Say what is kept where Ctrl-C or SIGTERM ends a sweep, and exit as shells expect."""
     with _terminated_as_interrupted() as signals:
         try:
@@ -281,6 +293,13 @@ def _as_row(estimate: CellEstimate) -> dict[str, object]:
 
 
 def _estimate(options: SweepOptions, history: Path | None, as_json: bool) -> None:
+    from router_lab.places import copy
+
+    with copy(options.folder) as folder:
+        _estimate_in(folder, options, history, as_json)
+
+
+def _estimate_in(folder: Path, options: SweepOptions, history: Path | None, as_json: bool) -> None:
     """Print dollars per candidate and suite, for what the log directory does not hold yet."""
     from router_lab.racing.outlook import render_race
     from router_lab.sweep import estimate
@@ -290,7 +309,7 @@ def _estimate(options: SweepOptions, history: Path | None, as_json: bool) -> Non
     from router_lab.sweep.ledger import budget_left
     from router_lab.sweep.race import outlook_of
 
-    plan, folder, race = options.prepared(), options.folder, options.race
+    plan, race = options.prepared(), options.race
     disown_buffers(folder)  # as the sweep will, which then finds what is in them
     rows, causes = _history(plan, folder, history)
     estimates = estimate(plan, rows, missing_samples(plan, folder), causes)

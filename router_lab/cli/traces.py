@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from router_lab.cli.common import EXISTING_FILE, FOLDER, echo, json_option, print_json, print_path, step
+from router_lab.cli.places import Place
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
 
@@ -44,7 +45,7 @@ class Wanted:
 
 
 @click.command("import", epilog=EXAMPLES)
-@click.argument("sources", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.argument("sources", nargs=-1, required=True, type=Place(exists=True))
 @click.option("--out", required=True, type=FOLDER, help="Folder for the bill, the calls and the suite.")
 @click.option(
     "--format", "format_", type=click.Choice(FORMATS), help="Default: told by what each file holds."

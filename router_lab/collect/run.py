@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,13 @@ from router_lab.collect.notes import Notes
 from router_lab.collect.pricing import Given, Pricing
 from router_lab.collect.requests import Requests
 from router_lab.collect.shape import TableOptions
-from router_lab.collect.tables import read_table, reprice
+from router_lab.collect.tables import CALLS, read_table, reprice
 from router_lab.collect.team import TEAM_REQUEST, usage_by_role
 from router_lab.config import Suite, load_map
 from router_lab.outcomes import CALL_COLUMNS, SCORED, validate_calls, validate_outcomes
 from router_lab.outcomes.requests import joined, merged, one_request
 from router_lab.outcomes.tablefile import table_kind
+from router_lab.places import copies_of, copy, is_address, local_path
 from router_lab.prices import PriceTable, utc
 from router_lab.providers.evallog import all_logs
 from router_lab.runtime.errors import InputError
@@ -57,8 +59,8 @@ def collect(
     """(outcomes, calls) of logs, log folders, sweeps and tables. Raises InputError.
 
     Args:
-        sources: .eval or .json logs, folders of them, CSV/TSV/JSONL/Parquet tables of outcomes,
-            logs of decisions whose outcomes are known (`DecisionLog`, .jsonl).
+        sources: paths or addresses: .eval or .json logs, folders of them, CSV/TSV/JSONL/Parquet
+            tables of outcomes, logs of decisions whose outcomes are known (`DecisionLog`, .jsonl).
         prices: a prices.yaml or a table; by default the file that the sweep of a log folder was
             run with, which it remembers, else `otherwise`, else genai-prices alone. Tables are
             re-priced only if it is given.
@@ -78,14 +80,15 @@ def collect(
     `outcomes.attrs` carries `candidates`, `suites` and `provenance`, and in `notes` how a table's
     file was read where that had to be found out; calls of tables that bring none are absent.
     `provenance` names what is no evidence: `left_out` of the rows (`collect.evidence.left_out`),
-    `logs_left_out` (log and reason) of logs that gave none or whose rows another log has. Neither
-    is there where nothing is left out.
+    `logs_left_out` (log and reason) of logs that gave none or whose rows another log has.
     """
     options = TableOptions(
         map or {}, suite, (wide,) if isinstance(wide, str) else tuple(wide), wide_columns or {}, candidates or {},
         delimiter, decimal, encoding)  # fmt: skip
-    paths, kept = [Path(one) for one in sources], (answers or agreement) and not as_logged
-    outcomes, calls = _collected(paths, options, prices, otherwise, suites, caching, as_logged, kept)
+    kept = (answers or agreement) and not as_logged
+    with ExitStack() as stack:
+        paths = [stack.enter_context(copy(one, beside=(CALLS,))) for one in sources]
+        outcomes, calls = _collected(paths, options, prices, otherwise, suites, caching, as_logged, kept)
     if agreement:
         outcomes = validate_outcomes(with_agreement(outcomes))
     return outcomes if answers else outcomes.drop(columns="answer", errors="ignore"), calls
@@ -207,7 +210,12 @@ def _suites(path: str | Path | None) -> tuple[dict[str, Suite], dict[Path, str]]
         return {}, {}
     known = load_map(Suite, path)
     base = Path(path).resolve().parent
-    return known, {(base / suite.logs).resolve(): name for name, suite in known.items() if suite.logs}
+    owned: dict[Path, str] = {}
+    for name, suite in known.items():
+        if suite.logs is not None:
+            places = copies_of(suite.logs) if is_address(suite.logs) else [base / local_path(suite.logs)]
+            owned |= {place.resolve(): name for place in places}
+    return known, owned
 
 
 def _check_prices(logs: Sequence[LogSource], tables: Tables) -> None:

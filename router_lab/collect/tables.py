@@ -34,7 +34,8 @@ NO_EFFORT = frozenset({"None", "null", "NULL", "nan", "NaN", "NA", "N/A", "<NA>"
 """Written by programs for "nothing is known"; in a text column they are texts, which is said.
 (`none` is an effort.)"""
 
-
+CALLS = "calls.parquet"
+"""The table of calls, beside that of their outcomes."""
 _LONGEST_LINE = 1 << 20
 """Bytes in which a line of a decision log says what it is."""
 _TORN = 64
@@ -232,7 +233,7 @@ def teams_of(frame: pd.DataFrame) -> dict[Candidate, frozenset[str]]:
 def _calls_beside(
     path: Path, teams: Mapping[Candidate, frozenset[str]]
 ) -> dict[tuple[Any, ...], list[Call]] | None:
-    beside = path.with_name("calls.parquet")
+    beside = path.with_name(CALLS)
     if not beside.is_file():
         return None
     grouped: dict[tuple[Any, ...], list[Call]] = {}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import warnings
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from router_lab.config.base import JsonObject, Name, Positive, Share, Strict
 from router_lab.config.recipe import CandidateFields, Reference
 from router_lab.config.teams import Example, Levers, TeamSpec, combined
+from router_lab.runtime.addresses import is_address
 from router_lab.runtime.errors import RouterLabWarning
 
 
@@ -184,6 +185,16 @@ def _or_defaults(value: object) -> object:
     return {} if value is True else None if value is False else value
 
 
+def _here_alone(value: str) -> str:
+    if is_address(value):
+        raise ValueError("is an address; this file must be on this machine: copy it here first")
+    return value
+
+
+HereAlone = Annotated[str, AfterValidator(_here_alone)]
+"""A file that is read as a part of the sweep file."""
+
+
 class Sweep(Strict):
     """sweeps/*.yaml: (models × efforts, and teams) × harnesses over suites."""
 
@@ -200,17 +211,20 @@ class Sweep(Strict):
     """Whether candidates that send a model the same request share its answer, so that it is paid
     once. Default: where temperature is 0, in sweeps with teams; true = at any temperature."""
     suites: Annotated[list[Annotated[SuiteUse, _text_is("suite")]], Field(min_length=1)]
-    suites_file: str = "../suites.yaml"
+    suites_file: HereAlone = "../suites.yaml"
     """Relative to the sweep file, like every path in it."""
-    efforts_file: str = "../efforts.yaml"
-    harnesses_file: str = "../harnesses.yaml"
-    prices_file: str = "../prices.yaml"
+    efforts_file: HereAlone = "../efforts.yaml"
+    harnesses_file: HereAlone = "../harnesses.yaml"
+    prices_file: HereAlone = "../prices.yaml"
     wire: str | list[WireRow] = Field(default_factory=list)
     """Rows (or a file of them) that say how effort levels are asked for, before the built-in
     table."""
     seed: int = 0
     recorded: str = "../../datasets/recorded"
-    """Folder of recorded generations, for models named `recorded/…`."""
+    """Folder of recorded generations, for models named `recorded/…`; may be an address."""
+    log_dir: str | None = None
+    """Where its logs go, as a folder seen from this file or an address (docs/addresses.md), unless
+    the command line says. Default: logs/NAME in the working directory."""
     wave: Annotated[int, Field(ge=1)] | None = None
     """Samples per suite in the first wave; each further wave doubles what has been run. Null = one
     wave, or as the budget wants it."""

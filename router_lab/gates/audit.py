@@ -54,7 +54,7 @@ class JudgeError(NamedTuple):
     false_fail: Rate
 
 
-def read_audit(path: str, outcomes: pd.DataFrame) -> pd.DataFrame:
+def read_audit(path: str | Path, outcomes: pd.DataFrame) -> pd.DataFrame:
     """Human labels from a CSV, JSONL or Parquet table beside the judge's scores; column `error` is
     label − score, `cluster` the group. With a column `epoch` a label is of that run of the sample,
     else of all its runs.
@@ -72,7 +72,7 @@ def read_audit(path: str, outcomes: pd.DataFrame) -> pd.DataFrame:
     )
     if "epoch" in labels.columns:
         keys.append("epoch")
-        labels["epoch"] = _epochs(labels, path)
+        labels["epoch"] = _epochs(labels, str(path))
     together = "group" if "group" in named.columns else "sample_id"
     named = named.assign(cluster=named[together].astype(str))
     told = {"quality": ("quality", "mean"), "cluster": ("cluster", "first")}

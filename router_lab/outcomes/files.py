@@ -18,6 +18,7 @@ from router_lab.outcomes.cells import text_column
 from router_lab.outcomes.columns import CALL_COLUMNS, OUTCOME_COLUMNS, REQUIRED
 from router_lab.outcomes.delimited import header_of
 from router_lab.outcomes.schema import validate_calls, validate_outcomes
+from router_lab.places import copy, local_path
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.files import atomic_write
 from router_lab.runtime.jsonio import decode
@@ -31,25 +32,27 @@ PANDAS_ATTRS = "PANDAS_ATTRS"
 
 
 def read_outcomes(path: str | Path) -> pd.DataFrame:
-    """The outcomes table in `path` (Parquet), validated, defaults filled, `attrs` restored. Raises
-    InputError; warns (RouterLabWarning) of a file from pandas that has lost what is known of the
-    candidates."""
-    return validate_outcomes(read_parquet(Path(path), warn=True), where=str(path))
+    """The outcomes table in `path` (Parquet, perhaps at an address), validated, defaults filled,
+    `attrs` restored. Raises InputError; warns (RouterLabWarning) of a file from pandas that has
+    lost what is known of the candidates."""
+    with copy(path) as file:
+        return validate_outcomes(read_parquet(file, warn=True), where=str(path))
 
 
 def write_outcomes(frame: pd.DataFrame, path: str | Path) -> Path:
     """Validate `frame` and write it to `path`. Raises InputError; nothing is written then."""
-    return write_frame(validate_outcomes(frame, where=str(path)), Path(path))
+    return write_frame(validate_outcomes(frame, where=str(path)), local_path(path))
 
 
 def read_calls(path: str | Path) -> pd.DataFrame:
     """The calls table in `path` (Parquet). Raises InputError."""
-    return validate_calls(read_parquet(Path(path)), where=str(path))
+    with copy(path) as file:
+        return validate_calls(read_parquet(file), where=str(path))
 
 
 def write_calls(frame: pd.DataFrame, path: str | Path) -> Path:
     """Validate `frame` and write it to `path`. Raises InputError; nothing is written then."""
-    return write_frame(validate_calls(frame, where=str(path)), Path(path))
+    return write_frame(validate_calls(frame, where=str(path)), local_path(path))
 
 
 def read_parquet(path: Path, *, warn: bool = False) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from router_lab.certificate import Certificate
 from router_lab.publish.history import HISTORY, ReleaseRecord, history, rollback_targets
 from router_lab.publish.release_state import ReleaseState, current_release, read_release_state
 from router_lab.runtime import jsonio
+from router_lab.runtime.addresses import local_path
 from router_lab.runtime.artifact import MANIFEST, load_policy, revisions_in
 from router_lab.runtime.errors import InputError, PolicyError, RouterLabWarning
 from router_lab.runtime.files import append_line, atomic_write, remove_leftovers
@@ -102,6 +103,7 @@ def publish(
     another publisher holds for half a minute; PolicyError for keys. Warns (RouterLabWarning) of
     what is damaged or unfinished in the folder, and goes on from what is not.
     """
+    revision = local_path(revision)
     policy, how = _revision(revision), _how(private_key, trusted, by, now, expires)
     word, gate_digest = _gated(policy, gate, force), None if gate is None else _digest(gate, "gate")
     _refuse_alias(alias)
@@ -140,6 +142,7 @@ def rollback(
     nothing is published, nothing is left to go back to, or the earlier revision is gone or
     damaged.
     """
+    folder = local_path(folder)
     if not any(os.path.lexists(folder / name) for name in (RELEASE, HISTORY)):
         raise InputError(f"{folder}: nothing is published there")
     how = _how(private_key, trusted, by, now, expires)

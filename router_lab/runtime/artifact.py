@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from router_lab.runtime import codec, golden, jsonio
+from router_lab.runtime.addresses import local_path
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.files import is_leftover
 from router_lab.runtime.folders import is_unfinished, place_folder
@@ -92,7 +93,7 @@ def save_policy(policy: Policy, dir: PathLike) -> Path:
     It is put there whole, or not at all. What a save that was killed left in `dir` counts as
     nothing.
     """
-    target = Path(dir)
+    target = local_path(dir, PolicyError)
     refuse_file(target)
     if target.exists() and not is_unfinished(target, LARGEST, MANIFEST):
         raise PolicyError(f"{target}: {_OCCUPIED}")
@@ -127,10 +128,11 @@ def write_files(files: Mapping[str, bytes], target: Path) -> Path:
 def save_revision(policy: Policy, parent: PathLike) -> Path:
     """Write the artifact to `parent/<first digits of its revision>`; one that is there already is
     checked and kept."""
-    refuse_file(Path(parent))
+    folder = local_path(parent, PolicyError)
+    refuse_file(folder)
     files = encode_policy(policy)
     revision = revision_of(files)
-    target = Path(parent) / revision[:DIRECTORY_DIGITS]
+    target = folder / revision[:DIRECTORY_DIGITS]
     if (target / MANIFEST).exists():
         if load_policy(target).revision != revision:
             raise PolicyError(f"{target}: holds another policy than revision {revision}")
@@ -174,7 +176,7 @@ def revision_in(path: PathLike) -> Path:
     Raises PolicyError for a folder that holds none, or several of which none is published: they
     are named, with the verdict of each.
     """
-    folder = Path(path)
+    folder = local_path(path, PolicyError)
     if not folder.is_dir() or (folder / MANIFEST).exists() or os.path.lexists(folder / RELEASE):
         return folder
     found = revisions_in(folder)
@@ -230,7 +232,7 @@ def open_artifact(
 
     accept_expired: take a release whose time is over, for who has served it before.
     """
-    how, directory = verification(verify, public_key), Path(path)
+    how, directory = verification(verify, public_key), local_path(path, PolicyError)
     found: Located | None = None
     if how == "signature" or alias is not None or os.path.lexists(directory / RELEASE):
         found = locate(directory, public_key, signed=how == "signature", name=name, alias=alias)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from router_lab.runtime.addresses import local_path
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.reading import open_regular
 from router_lab.runtime.values import name_of
@@ -36,7 +37,7 @@ one."""
 def log_parts(path: str | os.PathLike[str]) -> list[Path]:
     """The file `path` and what rotation made of earlier ones, oldest first: `x.jsonl-20261128.gz`,
     `x.jsonl.2.gz`, `x.jsonl.1`, `x.jsonl`. Raises InputError if there is none."""
-    target = Path(path)
+    target = local_path(path)
     dated, numbered = [], []
     folder = target.parent
     for entry in folder.iterdir() if folder.is_dir() else ():

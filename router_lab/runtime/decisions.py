@@ -19,9 +19,9 @@ import uuid
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from router_lab.runtime.addresses import local_path
 from router_lab.runtime.decisionfiles import LINE_BYTES
 from router_lab.runtime.decisionrows import read_decisions
 from router_lab.runtime.errors import InputError
@@ -89,7 +89,7 @@ class DecisionLog:
     ) -> None:  # fmt: skip
         if isinstance(buffer, bool) or not isinstance(buffer, int) or buffer < 0:
             raise InputError(f"DecisionLog: buffer is {buffer!r}; it must be a number of lines, 0 for none")
-        self.path = Path(path)
+        self.path = local_path(path)
         self.dropped: dict[str, int] = {}
         self._prompts, self._clock, self._buffer = prompts, clock, buffer
         self._mask: Callable[[dict[str, Any]], dict[str, Any]] | frozenset[str] = (

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from router_lab.runtime.addresses import local_path
 from router_lab.runtime.jsonio import without_repeats
 from router_lab.runtime.reading import read_bytes
 
@@ -35,10 +36,11 @@ def atomic_write(path: str | os.PathLike[str], data: bytes, *, mode: int = 0o666
     new one.
 
     A temporary name of its own in the same directory (no process id: two containers may have the
-    same), fsync, rename, fsync of the directory. mode: the file's, less the umask. new:
+    same), fsync, rename, fsync of the directory. Objects of a store are put whole by
+    `router_lab.places`. mode: the file's, less the umask. new:
     FileExistsError where `path` is there already. Raises OSError; the old file is then untouched.
     """
-    target = Path(path)
+    target = local_path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_beside(target)
     try:

@@ -14,6 +14,7 @@ import socket
 import time
 from pathlib import Path
 
+from router_lab.runtime.addresses import local_path
 from router_lab.runtime.errors import InputError
 
 try:
@@ -37,7 +38,7 @@ class FolderLock:
     """
 
     def __init__(self, folder: str | os.PathLike[str], doing: str, *, wait_s: float = 0.0) -> None:
-        self.folder, self.doing, self.wait_s = Path(folder), doing, wait_s
+        self.folder, self.doing, self.wait_s = local_path(folder), doing, wait_s
         self._descriptor: int | None = None
 
     def __enter__(self) -> FolderLock:

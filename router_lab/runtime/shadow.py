@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from router_lab.runtime.addresses import local_path
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.features import Featuriser, cap_text
 from router_lab.runtime.files import append_line
@@ -71,7 +72,7 @@ class Shadow:
             raise InputError(f"Shadow: per is {per!r}; use {' or '.join(WINDOWS)}")
         self.share, self.max_usd, self.per = share, max_usd, per
         self.passed: Counter[str] = Counter()
-        self._log, self._clock, self._spent = log, clock, _Spent(Path(state))
+        self._log, self._clock, self._spent = log, clock, _Spent(local_path(state))
 
     @property
     def spent_usd(self) -> float:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from router_lab.runtime import jsonio
+from router_lab.runtime.addresses import local_path
 from router_lab.runtime.artifact import DIRECTORY_DIGITS, Opened, read_files, write_files
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.files import atomic_write, remove_leftovers, temporary_beside
@@ -52,7 +53,7 @@ class State:
     """The state directory of a service's stores, which may be several processes on one machine."""
 
     def __init__(self, directory: str | PathLike[str]) -> None:
-        self.directory = Path(directory)
+        self.directory = local_path(directory)
 
     def read(self) -> tuple[Remembered, str | None]:
         """(what was remembered, what is wrong with state.json or None).

@@ -20,6 +20,7 @@ import numpy as np
 
 from router_lab.runtime.accepting import Rules, known_verdicts
 from router_lab.runtime.acks import Ack, write_ack
+from router_lab.runtime.addresses import local_path
 from router_lab.runtime.arguments import read, shared_key
 from router_lab.runtime.artifact import MANIFEST, Opened, Verify, open_artifact, verification
 from router_lab.runtime.decision import Decision
@@ -100,7 +101,7 @@ class PolicyStore:
         ack: str | os.PathLike[str] | None = None,
         rng: np.random.Generator | None = None,
     ) -> None:
-        self._source = source
+        self._source = source if callable(source) else local_path(source, PolicyError)
         self._serving = Serving(default, requires)
         self._policy = self._default = self._serving.default
         self._verify, self._public_key = verification(verify, public_key), public_key
@@ -243,7 +244,7 @@ class PolicyStore:
         return fresh
 
     def _look(self, turn: int) -> bool:
-        path = Path(self._source() if callable(self._source) else self._source)
+        path = local_path(self._source() if callable(self._source) else self._source, PolicyError)
         seen = _fingerprint(path)
         if seen == self._last_seen:
             self._last_good.save()  # what the disk had no room for

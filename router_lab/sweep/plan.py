@@ -14,6 +14,7 @@ import rich
 from inspect_ai import Task
 
 from router_lab.config import Sweep
+from router_lab.places import fetched, is_address
 from router_lab.prices import PriceTable, today
 from router_lab.providers.loopback import loopback_direct
 from router_lab.providers.store import candidate_label, read_header, recordings
@@ -138,7 +139,7 @@ def prepare(
     grid = _limited(load_grid(source, base), limit)
     if batch:
         grid = replace(grid, cells=batched(grid.cells, grid.sweep.batch))
-    recorded = (grid.base / grid.sweep.recorded).resolve()
+    recorded = _recorded(grid)
     calls = SharedCalls() if shares_calls(grid) else None
     lacking: dict[str, None] | None = None if spending else {}
     parts = parts_of(grid)
@@ -160,6 +161,12 @@ def prepare(
     with _wanting(lacking):
         _check_budget(plan)
     return replace(plan, lacking=tuple(lacking or ()))
+
+
+def _recorded(grid: Grid) -> Path:
+    """The folder of recorded generations on this machine."""
+    given = grid.sweep.recorded
+    return fetched(given) if is_address(given) else (grid.base / given).resolve()
 
 
 def _limited(grid: Grid, limit: int | None) -> Grid:

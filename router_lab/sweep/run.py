@@ -16,10 +16,12 @@ from inspect_ai import Task
 from inspect_ai.log import EvalLog
 
 from router_lab.config import Sweep
+from router_lab.places import address_of, kept
 from router_lab.prices.table import digest
 from router_lab.providers.keys import tier_of
 from router_lab.providers.loopback import loopback_direct
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.files import atomic_write
 from router_lab.runtime.locks import FolderLock
 from router_lab.sweep.bind import models_of, parts_of
 from router_lab.sweep.budget import Spending, meter
@@ -110,15 +112,15 @@ def run_sweep(
 
     Args:
         source, base, limit, budget_usd: as in `prepare`.
-        log_dir: folder for Inspect logs; made if absent, and locked: a second sweep there raises
-            InputError.
+        log_dir: folder for Inspect logs, or an address (docs/addresses.md); made if absent, and
+            locked: a second sweep there raises InputError.
         race: drop candidates that cannot win, as they are shown not to; see docs/racing.md.
         batch: through the providers' batch APIs, at their price; see `router_lab.sweep.batch`.
         progress: where progress goes, standard error by default; `quiet=True` prints none.
     """
     plan = prepare(source, base=base, limit=limit, budget_usd=budget_usd, batch=batch)
-    folder = Path(log_dir).resolve()
-    with FolderLock(folder, f"sweep {plan.grid.sweep.name}"):
+    doing = f"sweep {plan.grid.sweep.name}"
+    with kept(log_dir, doing) as place, FolderLock(folder := place.resolve(), doing):
         return _Run(plan, folder, race).to_its_end(None if quiet else (progress or default_stream()))
 
 
@@ -369,7 +371,10 @@ def _write_manifest(
 
 
 def _prices_of(plan: Plan, folder: Path) -> PricesFile:
-    """From the log directory, so that both can move together."""
+    """From the log directory, so that both can move together; at an address they lie with the
+    logs, for nothing is beside them on another machine."""
     file = plan.prices_file()
     sha = digest(file) if file.is_file() else None
+    if sha is not None and address_of(folder) is not None:
+        file = atomic_write(folder / file.name, file.read_bytes())
     return PricesFile(file=Path(os.path.relpath(file.resolve(), folder)).as_posix(), sha256=sha)
