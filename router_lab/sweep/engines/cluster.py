@@ -1,0 +1,358 @@
+"""A sweep's samples on a Ray cluster: portions as tasks, the ledger as one actor beside the driver.
+
+Ray starts a task again when its machine dies, and ends tasks and actor when the driver does; what
+holds then is on disk. Nothing is scheduled here, and no sample, key or answer travels: machines
+read the sweep's files, and write its logs, in folders that all of them see.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import signal
+import threading
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import ray
+from inspect_ai import Task
+from inspect_ai.log import EvalLog
+from ray.exceptions import RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from router_lab.config.sweep import RaySpec
+from router_lab.inspect_compat import one_line
+from router_lab.prices import PriceTable, Tokens
+from router_lab.providers.boundary import CODE_KEY
+from router_lab.providers.keys import marked
+from router_lab.runtime.errors import InputError
+from router_lab.sweep.budget import Spending
+from router_lab.sweep.engines import RAY, Place
+from router_lab.sweep.engines.bank import Bank, RemoteLedger, Said, State
+from router_lab.sweep.engines.slices import Slice, begun, claim, cut, due_of, lacking, portion_size
+from router_lab.sweep.engines.worker import Ended, Job, run_slice
+from router_lab.sweep.finished import (
+    Done,
+    finished_samples,
+    identity,
+    log_path,
+    logs_of,
+    unwritten_samples,
+)
+from router_lab.sweep.progress import Counts, Progress
+from router_lab.sweep.settings import Where
+from router_lab.sweep.stop import Stops
+
+RETRIES = 3
+"""Times that a portion is run again because its machine or process died."""
+LOOK_S = 0.5
+"""Seconds between two looks at how far the machines are."""
+GRACE_S = 120.0
+"""Seconds that portions have to write down what they hold when somebody stops the sweep."""
+
+
+class RayTeller:
+    """The bank's actor, from any process of the cluster. What it refuses is raised as it raised
+    it; without it, InputError."""
+
+    def __init__(self, actor: Any, table: PriceTable) -> None:
+        self.actor, self.table = actor, table
+
+    def begin(self, by: str, where: Where) -> str | None:
+        """As `Bank` has it, like all that follow."""
+        found: str | None = self._ask("begin", by, where)
+        return found
+
+    def open(self, by: str, worst_usd: float, most_usd: float | None) -> Said:
+        """Before a call."""
+        return self._said("open", by, worst_usd, most_usd)
+
+    def close(
+        self, by: str, name: str | None, model: str, tokens: Tokens, tools: Mapping[str, int] | None,
+        seconds: float | None, tier: str | None,
+    ) -> Said:  # fmt: skip
+        """After one."""
+        return self._said("close", by, name, model, tokens, tools, seconds, tier)
+
+    def end(self, by: str, name: str, *, charged: bool) -> Said:
+        """Of one without an answer."""
+        return self._said("end", by, name, charged=charged)
+
+    def tool(self, name: str, at: dt.datetime) -> Said:
+        """Of a paid tool."""
+        return self._said("tool", name, at)
+
+    def unknown(self, model: str) -> Said:
+        """Of an answer that no figures tell the price of."""
+        return self._said("unknown", model)
+
+    def heard(self, counts: Counts) -> None:
+        """Nobody waits for it."""
+        self.actor.heard.remote(counts)
+
+    def stop(self, where: Where, reason: str, told: str) -> None:
+        """Nobody waits for it."""
+        self.actor.stop.remote(where, reason, told)
+
+    def state(self, seen: int = 0) -> State:
+        """For the driver."""
+        found: State = self._ask("state", seen)
+        return found
+
+    def _said(self, method: str, *given: object, **named: object) -> Said:
+        found: Said = self._ask(method, *given, **named)
+        return found
+
+    def _ask(self, method: str, *given: object, **named: object) -> Any:
+        try:
+            return ray.get(getattr(self.actor, method).remote(*given, **named))
+        except RayTaskError as error:
+            raise _cause(error) from None
+        except RayError as error:
+            raise InputError(
+                f"the process that keeps the ledger is gone, and without it no call may be made: {one_line(error)}; "
+                "run the same command again"
+            ) from error
+
+
+def _cause(error: RayTaskError) -> Exception:
+    cause = error.cause
+    return cause if isinstance(cause, Exception) else error
+
+
+class RayEngine:
+    """The samples of one plan, run by whoever the cluster has."""
+
+    name = RAY
+
+    def __init__(self, place: Place, bank: RayTeller) -> None:
+        plan, folder = place.plan, place.folder
+        self.plan, self.folder, self.bank = plan, folder, bank
+        self.ledger = RemoteLedger(bank, "driver")
+        source = place.source if not isinstance(place.source, str | Path) else Path(place.source).resolve()
+        self.job = Job(uuid.uuid4().hex, source, place.base, folder, Path.cwd(), plan.budget_usd)
+        self._cells = {identity(cell, task): cell.where for cell, task in plan.tasks}
+        self._tasks = {cell.where: task for cell, task in plan.tasks}
+        self._answered = {where for where, done in finished_samples(folder, plan).items() if done}
+        self._told = 0
+
+    @contextmanager
+    def watched(self, spending: Spending, counter: Progress, stops: Stops) -> Iterator[None]:
+        """As `Engine` has it: here nothing is called; others tell the bank."""
+        self._counter, self._stops = counter, stops
+        counter.note(f"Ray: {len(ray.nodes())} machines, {places(RaySpec())} CPUs")
+        yield
+
+    def make(self, tasks: Sequence[Task], limit: int) -> list[EvalLog]:
+        """As `Engine` has it."""
+        self._to_their_end(self._portions(tasks, limit))
+        asked = {_where(task) for task in tasks}
+        found = [log for where, _, log in logs_of(self.folder, self.plan) if where in asked]
+        here = [log for log in found if log_path(log).parent == self.folder]
+        return sorted(here, key=lambda log: log.eval.created)
+
+    def _portions(self, tasks: Sequence[Task], limit: int) -> list[tuple[Slice, Where]]:
+        """What has to be run so that the first `limit` samples of each task are there."""
+        wanted = {
+            _where(task): {str(sample.id): task.epochs or 1 for sample in list(task.dataset)[:limit]}
+            for task in tasks
+        }
+        settled = finished_samples(self.folder, self.plan, settled=True)
+        found: list[tuple[Slice, Where]] = []
+        covered: dict[Where, set[str]] = {where: set() for where in wanted}
+        for one in list(begun(self.folder, self._cells)):
+            where = self._cells[one.cell]
+            if where not in wanted:
+                continue
+            covered[where].update(one.samples)
+            own = finished_samples(one.home(self.folder), self.plan).get(where, set())
+            due = due_of(one, wanted[where], settled.get(where, set()), own)
+            found += [] if due is None else [(due, where)]
+        return [*found, *self._new(wanted, settled, covered)]
+
+    def _new(
+        self, wanted: Mapping[Where, Mapping[str, int]], settled: Done, covered: Mapping[Where, set[str]]
+    ) -> list[tuple[Slice, Where]]:
+        """Portions of what nobody has begun, all cells by turns."""
+        names = {where: identity for identity, where in self._cells.items()}
+        fresh = {
+            where: [
+                name
+                for name in lacking(list(samples), self._epochs(where), settled.get(where, set()))
+                if name not in covered[where]
+            ]
+            for where, samples in wanted.items()
+        }
+        spec = self.plan.grid.sweep.ray
+        size = spec.samples or portion_size(sum(map(len, fresh.values())), places(spec))
+        made = [
+            (place, one, where)
+            for where, ids in fresh.items()
+            for place, one in enumerate(cut(self.folder, names[where], ids, size))
+        ]
+        return [(one, where) for _, one, where in sorted(made, key=lambda each: each[0])]
+
+    def _epochs(self, where: Where) -> int:
+        return self._tasks[where].epochs or 1
+
+    def _to_their_end(self, portions: Sequence[tuple[Slice, Where]]) -> None:
+        """Run portions, and tell of them as they go."""
+        running = {
+            self._begun(one, where): where for one, where in portions if where not in self._stops.reasons
+        }
+        refused: dict[Where, str] = {}
+        try:
+            while running:
+                ended, _ = ray.wait(list(running), timeout=LOOK_S)
+                for ref in ended:
+                    where, end = running.pop(ref), self._ended(ref)
+                    if end.refused is None:
+                        self._answered.add(where)
+                    else:
+                        refused[where] = end.refused
+                self._look()
+        except BaseException:
+            _cancel(list(running))
+            with suppress(InputError):
+                self._look()
+            raise
+        for where in refused.keys() - self._answered:
+            self._stops.reasons.setdefault(where, refused[where])
+
+    def _begun(self, one: Slice, where: Where) -> object:
+        spec, task = self.plan.grid.sweep.ray, self._tasks[where]
+        options = {"num_cpus": cpus_of(task, spec), "max_retries": RETRIES, "scheduling_strategy": "SPREAD"}
+        remote = ray.remote(**options)(_run_slice)
+        return remote.remote(self.job, one, where, self.bank.actor, self.bank.table, where in self._answered)
+
+    def _ended(self, ref: object) -> Ended:
+        """Raises InputError where a portion ends the sweep, KeyboardInterrupt where somebody
+        stopped it."""
+        try:
+            end: Ended = ray.get(ref)
+        except RayTaskError as error:
+            raise _cause(error) from None
+        except RayError as error:
+            raise InputError(
+                f"a portion of the sweep died {RETRIES + 1} times: {one_line(error)}; what is finished is kept: run the "
+                "same command again"
+            ) from error
+        if end.fault:
+            raise InputError(f"sweep {self.plan.grid.sweep.name}: {end.fault}")
+        if end.cancelled:
+            raise KeyboardInterrupt
+        return end
+
+    def _look(self) -> None:
+        state = self.bank.state(self._told)
+        self._told += len(state.notes)
+        for line in state.notes:
+            self._counter.note(line)
+        for where, reason in state.stopped.items():
+            self._stops.reasons.setdefault(where, reason)
+        self._counter.heard(state.counts)
+
+
+@contextmanager
+def ray_engine(place: Place) -> Iterator[RayEngine]:
+    """For the samples of a plan in its log directory, which all machines see. Raises InputError
+    for what one process alone can do."""
+    _refuse(place)
+    with _connected():
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        bank = ray.remote(num_cpus=0, max_restarts=0, scheduling_strategy=here)(Bank)
+        table, priced = place.plan.prices(), place.plan.grid.sweep.limits.usd is not None
+        teller = RayTeller(bank.remote(place.folder, table, priced=priced, tier=place.plan.tier), table)
+        teller.state()  # what keeps it from its ledger is said now
+        claim(place.folder)
+        _refuse_halves(place)
+        yield RayEngine(place, teller)
+
+
+def places(spec: RaySpec) -> int:
+    """How many portions run at once."""
+    return max(1, int(ray.cluster_resources().get("CPU", 1.0) / spec.cpus))
+
+
+def cpus_of(task: Task, spec: RaySpec) -> float:
+    """CPUs that a portion of a task needs: more where its samples have sandboxes."""
+    sandboxed = (
+        task.sandbox is not None
+        or (task.metadata or {}).get(CODE_KEY)
+        or any(sample.sandbox is not None for sample in task.dataset)
+    )
+    return spec.sandbox_cpus if sandboxed else spec.cpus
+
+
+def _refuse(place: Place) -> None:
+    plan = place.plan
+    what = None
+    if plan.tier == "batch":
+        what = "--batch bounds what is in flight by one process; leave one of them out"
+    if plan.calls is not None:
+        what = (
+            "candidates that share calls (`share_calls`, by default teams at temperature 0) need one process that knows "
+            "the answers; write `share_calls: false` in the sweep file, or leave --engine out"
+        )
+    if what:
+        raise InputError(f"sweep {plan.grid.sweep.name}: --engine ray: {what}")
+
+
+def _refuse_halves(place: Place) -> None:
+    """What a run in one process had finished, and only another one can go on from. Raises
+    InputError."""
+    plan, folder = place.plan, place.folder
+    settled, unsettled = finished_samples(folder, plan, settled=True), unwritten_samples(folder, plan)
+    portions = list(begun(folder, {identity(cell, task) for cell, task in plan.tasks}))
+    for cell, task in plan.tasks:
+        done, mine = settled.get(cell.where, set()), identity(cell, task)
+        names = {name for name, _ in done | unsettled.get(cell.where, set())}
+        names -= {name for one in portions if one.cell == mine for name in one.samples}
+        half = lacking(sorted(names), task.epochs or 1, done)
+        if half:
+            raise InputError(
+                f"{folder}: a run without `--engine ray` has finished a part of {len(half)} samples of {cell.label}, the "
+                f"first is {half[0]}, which would be paid for again: let that run come to its end first (`--limit` keeps "
+                "it short), or take another log directory"
+            )
+
+
+def _where(task: Task) -> Where:
+    model = task.model
+    found = marked(task.metadata, getattr(model, "model_args", None))
+    assert found is not None
+    return found
+
+
+def _run_slice(job: Job, one: Slice, where: Where, actor: object, table: PriceTable, answered: bool) -> Ended:
+    return run_slice(job, one, where, RayTeller(actor, table), answered)
+
+
+def _cancel(running: Sequence[object]) -> None:
+    """Have portions write down what they have, as an interrupt has Inspect do."""
+    for ref in running:
+        ray.cancel(ref)
+    if running:
+        ray.wait(list(running), num_returns=len(running), timeout=GRACE_S)
+
+
+@contextmanager
+def _connected() -> Iterator[None]:
+    """Connected to the cluster that RAY_ADDRESS names, or `ray start` began here, else to one of
+    this machine alone that ends with the sweep."""
+    if ray.is_initialized():
+        yield
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGTERM)
+    ray.init(namespace=f"router-lab-{uuid.uuid4().hex}", include_dashboard=False, log_to_driver=False)
+    if main:  # Ray's own ends the process without a word
+        signal.signal(signal.SIGTERM, before)
+    try:
+        yield
+    finally:
+        ray.shutdown()
