@@ -26,22 +26,14 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from router_lab.config.sweep import RaySpec
 from router_lab.inspect_compat import one_line
 from router_lab.prices import PriceTable, Tokens
-from router_lab.providers.boundary import CODE_KEY
-from router_lab.providers.keys import marked
 from router_lab.runtime.errors import InputError
 from router_lab.sweep.budget import Spending
 from router_lab.sweep.engines import RAY, Place
 from router_lab.sweep.engines.bank import Bank, RemoteLedger, Said, State
-from router_lab.sweep.engines.slices import Slice, begun, claim, cut, due_of, lacking, portion_size
+from router_lab.sweep.engines.portions import Portions, cpus_of, refuse_halves, refuse_one_process
+from router_lab.sweep.engines.slices import Slice, claim
 from router_lab.sweep.engines.worker import Ended, Job, run_slice
-from router_lab.sweep.finished import (
-    Done,
-    finished_samples,
-    identity,
-    log_path,
-    logs_of,
-    unwritten_samples,
-)
+from router_lab.sweep.finished import finished_samples
 from router_lab.sweep.progress import Counts, Progress
 from router_lab.sweep.settings import Where
 from router_lab.sweep.stop import Stops
@@ -130,12 +122,10 @@ class RayEngine:
 
     def __init__(self, place: Place, bank: RayTeller) -> None:
         plan, folder = place.plan, place.folder
-        self.plan, self.folder, self.bank = plan, folder, bank
-        self.ledger = RemoteLedger(bank, "driver")
+        self.plan, self.spec, self.bank = plan, plan.grid.sweep.ray, bank
+        self.ledger, self.portions = RemoteLedger(bank, "driver"), Portions(plan, folder)
         source = place.source if not isinstance(place.source, str | Path) else Path(place.source).resolve()
         self.job = Job(uuid.uuid4().hex, source, place.base, folder, Path.cwd(), plan.budget_usd)
-        self._cells = {identity(cell, task): cell.where for cell, task in plan.tasks}
-        self._tasks = {cell.where: task for cell, task in plan.tasks}
         self._answered = {where for where, done in finished_samples(folder, plan).items() if done}
         self._told = 0
 
@@ -148,55 +138,8 @@ class RayEngine:
 
     def make(self, tasks: Sequence[Task], limit: int) -> list[EvalLog]:
         """As `Engine` has it."""
-        self._to_their_end(self._portions(tasks, limit))
-        asked = {_where(task) for task in tasks}
-        found = [log for where, _, log in logs_of(self.folder, self.plan) if where in asked]
-        here = [log for log in found if log_path(log).parent == self.folder]
-        return sorted(here, key=lambda log: log.eval.created)
-
-    def _portions(self, tasks: Sequence[Task], limit: int) -> list[tuple[Slice, Where]]:
-        """What has to be run so that the first `limit` samples of each task are there."""
-        wanted = {
-            _where(task): {str(sample.id): task.epochs or 1 for sample in list(task.dataset)[:limit]}
-            for task in tasks
-        }
-        settled = finished_samples(self.folder, self.plan, settled=True)
-        found: list[tuple[Slice, Where]] = []
-        covered: dict[Where, set[str]] = {where: set() for where in wanted}
-        for one in list(begun(self.folder, self._cells)):
-            where = self._cells[one.cell]
-            if where not in wanted:
-                continue
-            covered[where].update(one.samples)
-            own = finished_samples(one.home(self.folder), self.plan).get(where, set())
-            due = due_of(one, wanted[where], settled.get(where, set()), own)
-            found += [] if due is None else [(due, where)]
-        return [*found, *self._new(wanted, settled, covered)]
-
-    def _new(
-        self, wanted: Mapping[Where, Mapping[str, int]], settled: Done, covered: Mapping[Where, set[str]]
-    ) -> list[tuple[Slice, Where]]:
-        """Portions of what nobody has begun, all cells by turns."""
-        names = {where: identity for identity, where in self._cells.items()}
-        fresh = {
-            where: [
-                name
-                for name in lacking(list(samples), self._epochs(where), settled.get(where, set()))
-                if name not in covered[where]
-            ]
-            for where, samples in wanted.items()
-        }
-        spec = self.plan.grid.sweep.ray
-        size = spec.samples or portion_size(sum(map(len, fresh.values())), places(spec))
-        made = [
-            (place, one, where)
-            for where, ids in fresh.items()
-            for place, one in enumerate(cut(self.folder, names[where], ids, size))
-        ]
-        return [(one, where) for _, one, where in sorted(made, key=lambda each: each[0])]
-
-    def _epochs(self, where: Where) -> int:
-        return self._tasks[where].epochs or 1
+        self._to_their_end(self.portions.due(tasks, limit, places(self.spec)))
+        return self.portions.logs(tasks)
 
     def _to_their_end(self, portions: Sequence[tuple[Slice, Where]]) -> None:
         """Run portions, and tell of them as they go."""
@@ -223,8 +166,8 @@ class RayEngine:
             self._stops.reasons.setdefault(where, refused[where])
 
     def _begun(self, one: Slice, where: Where) -> object:
-        spec, task = self.plan.grid.sweep.ray, self._tasks[where]
-        options = {"num_cpus": cpus_of(task, spec), "max_retries": RETRIES, "scheduling_strategy": "SPREAD"}
+        cpus = cpus_of(self.portions.tasks[where], self.spec)
+        options = {"num_cpus": cpus, "max_retries": RETRIES, "scheduling_strategy": "SPREAD"}
         remote = ray.remote(**options)(_run_slice)
         return remote.remote(self.job, one, where, self.bank.actor, self.bank.table, where in self._answered)
 
@@ -260,7 +203,7 @@ class RayEngine:
 def ray_engine(place: Place) -> Iterator[RayEngine]:
     """For the samples of a plan in its log directory, which all machines see. Raises InputError
     for what one process alone can do."""
-    _refuse(place)
+    refuse_one_process(place.plan)
     with _connected():
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         bank = ray.remote(num_cpus=0, max_restarts=0, scheduling_strategy=here)(Bank)
@@ -268,63 +211,13 @@ def ray_engine(place: Place) -> Iterator[RayEngine]:
         teller = RayTeller(bank.remote(place.folder, table, priced=priced, tier=place.plan.tier), table)
         teller.state()  # what keeps it from its ledger is said now
         claim(place.folder)
-        _refuse_halves(place)
+        refuse_halves(place.plan, place.folder)
         yield RayEngine(place, teller)
 
 
 def places(spec: RaySpec) -> int:
     """How many portions run at once."""
     return max(1, int(ray.cluster_resources().get("CPU", 1.0) / spec.cpus))
-
-
-def cpus_of(task: Task, spec: RaySpec) -> float:
-    """CPUs that a portion of a task needs: more where its samples have sandboxes."""
-    sandboxed = (
-        task.sandbox is not None
-        or (task.metadata or {}).get(CODE_KEY)
-        or any(sample.sandbox is not None for sample in task.dataset)
-    )
-    return spec.sandbox_cpus if sandboxed else spec.cpus
-
-
-def _refuse(place: Place) -> None:
-    plan = place.plan
-    what = None
-    if plan.tier == "batch":
-        what = "--batch bounds what is in flight by one process; leave one of them out"
-    if plan.calls is not None:
-        what = (
-            "candidates that share calls (`share_calls`, by default teams at temperature 0) need one process that knows "
-            "the answers; write `share_calls: false` in the sweep file, or leave --engine out"
-        )
-    if what:
-        raise InputError(f"sweep {plan.grid.sweep.name}: --engine ray: {what}")
-
-
-def _refuse_halves(place: Place) -> None:
-    """What a run in one process had finished, and only another one can go on from. Raises
-    InputError."""
-    plan, folder = place.plan, place.folder
-    settled, unsettled = finished_samples(folder, plan, settled=True), unwritten_samples(folder, plan)
-    portions = list(begun(folder, {identity(cell, task) for cell, task in plan.tasks}))
-    for cell, task in plan.tasks:
-        done, mine = settled.get(cell.where, set()), identity(cell, task)
-        names = {name for name, _ in done | unsettled.get(cell.where, set())}
-        names -= {name for one in portions if one.cell == mine for name in one.samples}
-        half = lacking(sorted(names), task.epochs or 1, done)
-        if half:
-            raise InputError(
-                f"{folder}: a run without `--engine ray` has finished a part of {len(half)} samples of {cell.label}, the "
-                f"first is {half[0]}, which would be paid for again: let that run come to its end first (`--limit` keeps "
-                "it short), or take another log directory"
-            )
-
-
-def _where(task: Task) -> Where:
-    model = task.model
-    found = marked(task.metadata, getattr(model, "model_args", None))
-    assert found is not None
-    return found
 
 
 def _run_slice(job: Job, one: Slice, where: Where, actor: object, table: PriceTable, answered: bool) -> Ended:
@@ -349,7 +242,10 @@ def _connected() -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGTERM)
-    ray.init(namespace=f"router-lab-{uuid.uuid4().hex}", include_dashboard=False, log_to_driver=False)
+    ray.init(
+        namespace=f"router-lab-{uuid.uuid4().hex}", include_dashboard=False, log_to_driver=False,
+        logging_level="WARNING",
+    )  # fmt: skip
     if main:  # Ray's own ends the process without a word
         signal.signal(signal.SIGTERM, before)
     try:
