@@ -56,6 +56,7 @@ def ended(process: Any) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.timeout(3600)
 def test_a_machine_dies_then_who_began_it_and_nothing_finished_is_paid_twice(
     machines: Cluster, tmp_path: Path
 ) -> None:
@@ -111,6 +112,7 @@ def test_a_machine_dies_then_who_began_it_and_nothing_finished_is_paid_twice(
     assert "as `--engine ray` writes them" in alone.communicate()[1] and alone.returncode == 1
 
 
+@pytest.mark.timeout(3600)
 def test_ctrl_c_keeps_what_was_finished_and_a_run_of_one_process_is_gone_on_from(
     machines: Cluster, tmp_path: Path
 ) -> None:

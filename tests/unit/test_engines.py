@@ -55,7 +55,12 @@ TENTH = Tokens(input=100_000)
 
 
 def bank(folder: Path) -> Bank:
-    return Bank(folder, TABLE, priced=True, tier="standard")
+    return taken(Bank(folder, TABLE, priced=True, tier="standard"))
+
+
+def taken(one: Bank) -> Bank:
+    one.take()
+    return one
 
 
 @pytest.mark.parametrize(
@@ -168,7 +173,7 @@ def test_what_a_dead_process_had_open_is_lost_when_its_portion_is_taken_up_again
 
 
 def test_the_bank_tells_of_samples_stops_and_warnings(tmp_path: Path) -> None:
-    teller = Bank(tmp_path, TABLE, priced=False, tier="standard")
+    teller = taken(Bank(tmp_path, TABLE, priced=False, tier="standard"))
     teller.heard(Counts(started=2))
     teller.heard(Counts(finished=1, failed=1))
     teller.stop(WHERE, "wrong key", "m is stopped")
@@ -268,7 +273,7 @@ def asked(folder: Path) -> list[str]:
 
 @pytest.fixture
 def teller_of(tmp_path: Path) -> Callable[[Plan], Bank]:
-    return lambda plan: Bank(tmp_path / "logs", plan.prices(), priced=True, tier="standard")
+    return lambda plan: taken(Bank(tmp_path / "logs", plan.prices(), priced=True, tier="standard"))
 
 
 @INSPECT

@@ -84,18 +84,22 @@ class Teller(Protocol):
 
 
 class Bank:
-    """Holds the ledger of a log directory for as long as its process lives."""
+    """Holds the ledger of a log directory, once it has taken it, for as long as its process
+    lives."""
 
     def __init__(self, folder: Path, table: PriceTable, *, priced: bool, tier: str) -> None:
-        """Raises InputError where the ledger cannot be read, or the process that held it for an
-        earlier run is still there after `DEATH_S` seconds."""
-        self._lock = FolderLock(folder / SLICES, "the ledger of a sweep", wait_s=DEATH_S)
-        self._lock.__enter__()
-        self.table, self._notes = table, list[str]()
+        self.folder, self.table, self._priced, self._tier = folder, table, priced, tier
+        self._notes = list[str]()
         self._counts, self._stopped = Counts(), dict[Where, str]()
         self._calls: dict[str, set[str]] = defaultdict(set)
+
+    def take(self) -> None:
+        """Call first. Raises InputError where the ledger cannot be read, or the process that held
+        it for an earlier run is still there after `DEATH_S` seconds."""
+        self._lock = FolderLock(self.folder / SLICES, "the ledger of a sweep", wait_s=DEATH_S)
+        self._lock.__enter__()
         with self._warned():
-            self._ledger = Ledger(folder, table, priced=priced, tier=tier)
+            self._ledger = Ledger(self.folder, self.table, priced=self._priced, tier=self._tier)
 
     def begin(self, by: str, where: Where) -> str | None:
         """A process takes up portion `by`, which no other holds: what one that died had open is

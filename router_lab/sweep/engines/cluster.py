@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -53,8 +53,12 @@ class RayTeller:
     def __init__(self, actor: Any, table: PriceTable) -> None:
         self.actor, self.table = actor, table
 
-    def begin(self, by: str, where: Where) -> str | None:
+    def take(self) -> None:
         """As `Bank` has it, like all that follow."""
+        self._ask("take")
+
+    def begin(self, by: str, where: Where) -> str | None:
+        """Of a portion."""
         found: str | None = self._ask("begin", by, where)
         return found
 
@@ -111,7 +115,10 @@ class RayTeller:
 
 
 def _cause(error: RayTaskError) -> Exception:
+    """What a process of the cluster raised."""
     cause = error.cause
+    if isinstance(cause, ImportError):
+        return InputError(f"a machine of the cluster has not all that this one has installed: {cause}")
     return cause if isinstance(cause, Exception) else error
 
 
@@ -133,13 +140,29 @@ class RayEngine:
     def watched(self, spending: Spending, counter: Progress, stops: Stops) -> Iterator[None]:
         """As `Engine` has it: here nothing is called; others tell the bank."""
         self._counter, self._stops = counter, stops
-        counter.note(f"Ray: {len(ray.nodes())} machines, {places(RaySpec())} CPUs")
+        alive = sum(node["Alive"] for node in ray.nodes())
+        counter.note(f"Ray: {alive} machines, {places(RaySpec())} CPUs")
         yield
 
     def make(self, tasks: Sequence[Task], limit: int) -> list[EvalLog]:
         """As `Engine` has it."""
-        self._to_their_end(self.portions.due(tasks, limit, places(self.spec)))
+        due = self.portions.due(tasks, limit, places(self.spec))
+        self._tell_of_waits({where for _, where in due})
+        self._to_their_end(due)
         return self.portions.logs(tasks)
+
+    def _tell_of_waits(self, cells: Collection[Where]) -> None:
+        """Ray waits for a machine that is large enough, which may be about to come."""
+        largest = max(
+            (node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]), default=0.0
+        )
+        for suite in sorted({suite for suite, _ in cells}):
+            cpus = max(cpus_of(self.portions.tasks[where], self.spec) for where in cells if where[0] == suite)
+            if cpus > largest:
+                self._counter.note(
+                    f"{suite}: waits for a machine with {cpus:g} CPUs, the largest now has {largest:g} (`ray: {{cpus: …, "
+                    "sandbox_cpus: …}` in the sweep file)"
+                )
 
     def _to_their_end(self, portions: Sequence[tuple[Slice, Where]]) -> None:
         """Run portions, and tell of them as they go."""
@@ -209,7 +232,7 @@ def ray_engine(place: Place) -> Iterator[RayEngine]:
         bank = ray.remote(num_cpus=0, max_restarts=0, scheduling_strategy=here)(Bank)
         table, priced = place.plan.prices(), place.plan.grid.sweep.limits.usd is not None
         teller = RayTeller(bank.remote(place.folder, table, priced=priced, tier=place.plan.tier), table)
-        teller.state()  # what keeps it from its ledger is said now
+        teller.take()
         claim(place.folder)
         refuse_halves(place.plan, place.folder)
         yield RayEngine(place, teller)
