@@ -102,13 +102,16 @@ def killed_twice(folder: Path, samples: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=20_000)
-    samples = parser.parse_args().samples
+    parser.add_argument("--beside", type=int, help="Of one process; default: a tenth.")
+    parser.add_argument("--folder", type=Path, help="Where it is run; default: one that is removed.")
+    asked = parser.parse_args()
     quiet_ray(os.environ.__setitem__)
     os.environ["COUNTED_SECONDS"] = "0"
-    with tempfile.TemporaryDirectory() as folder:
-        alone = one_process(Path(folder) / "one", max(200, samples // 10))
+    with tempfile.TemporaryDirectory() as passing:
+        folder = asked.folder or Path(passing)
+        alone = one_process(folder / "one", asked.beside or asked.samples // 10)
         print(f"{'one process, samples a second':60} {alone:.0f}", flush=True)
-        for name, value in killed_twice(Path(folder) / "two", samples).items():
+        for name, value in killed_twice(folder / "two", asked.samples).items():
             print(f"{name:60} {value}", flush=True)
 
 

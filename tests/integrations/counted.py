@@ -9,7 +9,7 @@ import sys
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,7 +47,7 @@ def counted():
             note("asked", self.model_name, text)
             await asyncio.sleep(float(os.environ.get("COUNTED_SECONDS", "0")))
             note("answered", self.model_name, text)
-            output = ModelOutput.from_content(self.model_name, text.split()[-1])
+            output = ModelOutput.from_content(self.model_name, "no" if self.model_name == "poor" else text.split()[-1])
             output.usage = ModelUsage(input_tokens=100, output_tokens=10, total_tokens=110)
             return output
 
@@ -79,14 +79,14 @@ class Asked(NamedTuple):
     last: float
 
 
-def counted_sweep(folder: Path, samples: int, **sweep: Any) -> Path:
+def counted_sweep(folder: Path, samples: int, names: Sequence[str] = MODELS, **sweep: Any) -> Path:
     """Two candidates that count over `samples` samples; returns the sweep file."""
-    models = [{"model": name, "record": False} for name in MODELS]
+    models = [{"model": name, "record": False} for name in names]
     suites = {"numbers": {"task": "counting.py@numbers", "args": {"n": samples}, "group": "topic"}}
     config = {"config": {"max_tokens": 10}, **sweep}
     file = write_project(
         folder, {"models": models, **config}, suites,
-        prices={"counted/a": price(1, 2), "counted/b": price(10, 20)},
+        prices={"counted/a": price(1, 2), "counted/b": price(10, 20), "counted/poor": price(10, 20)},
     )  # fmt: skip
     (folder / "counting.py").write_text(textwrap.dedent(TASK))
     return file

@@ -117,7 +117,13 @@ def test_ctrl_c_keeps_what_was_finished_and_a_run_of_one_process_is_gone_on_from
     machines: Cluster, tmp_path: Path
 ) -> None:
     file, logs = counted_sweep(tmp_path, 60, max_connections=AT_ONCE), tmp_path / "logs"
-    assert ended(begin(file, logs, "--limit", "10"))["answered"] == 20
+    process = begin(file, logs, "--limit", "10")
+    wait_for(lambda: sum(asked_of(tmp_path).answered.values()) >= 6, process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process = begin(file, logs, "--engine", "ray")
+    assert "let that run come to its end first" in process.communicate()[1] and process.returncode == 1
+    assert ended(begin(file, logs, "--limit", "10"))["reused"] > 0
     process = begin(file, logs, "--engine", "ray")
     wait_for(lambda: sum(asked_of(tmp_path).asked.values()) >= 50, process)
     os.kill(process.pid, signal.SIGINT)
@@ -127,3 +133,24 @@ def test_ctrl_c_keeps_what_was_finished_and_a_run_of_one_process_is_gone_on_from
     assert again["reused"] >= 50 - 2 * AT_ONCE and again["reused"] + again["answered"] == 120
     outcomes, _ = collect([logs], prices=tmp_path / "prices.yaml")
     assert len(outcomes) == 120 and set(outcomes["status"]) == {"ok"}
+
+
+@pytest.mark.timeout(3600)
+def test_a_race_decides_as_in_one_process(machines: Cluster, tmp_path: Path) -> None:
+    """Of three candidates one is always wrong."""
+    told = []
+    for engine in ("local", "ray"):
+        race = {"race": {"margin": 0.1, "control_share": 0.2}, "wave": 20}
+        file = counted_sweep(tmp_path / engine, 60, ("counted/a", "counted/b", "counted/poor"), **race)
+        told.append(ended(begin(file, tmp_path / engine / "logs", "--race", "--engine", engine)))
+    alone, together = told
+    assert alone["race"] == together["race"] and alone["spared"] == together["spared"] > 0
+    assert together["answered"] == 180 - together["spared"]
+    assert max(asked_of(tmp_path / "ray").asked.values()) == 1
+    one, other = (
+        collect([tmp_path / engine / "logs"], prices=tmp_path / engine / "prices.yaml")[0]
+        for engine in ("local", "ray")
+    )
+    keys = ["model", "sample_id", "status", "quality", "cost_usd", "inclusion"]
+    one, other = (frame[keys].sort_values(keys[:2], ignore_index=True) for frame in (one, other))
+    assert one.equals(other)

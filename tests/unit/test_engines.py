@@ -23,6 +23,7 @@ from router_lab.config import Price
 from router_lab.config.sweep import RaySpec
 from router_lab.prices import PriceTable, Tokens
 from router_lab.providers.boundary import CODE_KEY
+from router_lab.providers.evallog import all_logs
 from router_lab.providers.keys import MANIFEST, SLICES
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.locks import FolderLock
@@ -38,6 +39,7 @@ from router_lab.sweep.finished import finished_samples, identity
 from router_lab.sweep.ledger import LEDGER, Ledger
 from router_lab.sweep.progress import Counts
 from router_lab.sweep.shared import SharedCalls
+from router_lab.sweep_manifest import SweepManifest
 from tests.servers.grid import price, write_project
 
 # Inspect leaves streams to the garbage collector; our own code runs in the same process.
@@ -292,6 +294,15 @@ def test_a_portion_runs_anywhere_and_what_failed_in_it_is_asked_again_alone(
     assert run_slice(job, one, where, teller, False) == Ended()
     assert asked(tmp_path) == ["once say 1", "say 0", "say 2", "say 3"]
     assert finished_samples(logs, plan, settled=True)[where] == {("s0", 1), ("s2", 1), ("s3", 1)}
+    # What is in the portion's folder is no second log.
+    (kept,) = logs.glob("*.eval")
+    SweepManifest(sweep="t", logs=(kept.name,), engine="ray").write(logs)
+    unfinished = one.home(logs) / kept.name
+    assert all_logs([logs]) == (
+        [kept],
+        [(unfinished, "a portion of a sweep that is not finished; run it again")],
+    )
+    assert SweepManifest.of(logs).engine == "ray"
 
     ((again, _),) = portions.due(tasks, 4, 1)
     assert (again.name, again.asked, set(again.samples)) == (one.name, 4, set(one.samples))
