@@ -10,9 +10,9 @@ import textwrap
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ray.cluster_utils import Cluster
 
@@ -139,7 +139,7 @@ def quiet_ray(put: Callable[[str, str], object]) -> None:
 def swapped(cluster: Cluster) -> None:
     """One machine dies, and another takes its place."""
     cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
-    cluster.add_node(**MACHINE)
+    patiently(lambda: cluster.add_node(**MACHINE))
 
 
 def wait_for(true: Callable[[], bool], process: subprocess.Popen[str], every_s: float = 0.05) -> None:
@@ -156,12 +156,26 @@ def quiet(folder: Path) -> None:
         time.sleep(2)
 
 
+Begun = TypeVar("Begun")
+
+
+def patiently(begun: Callable[[], Begun]) -> Begun:
+    """Ray gives up where a machine, which may be busy, takes more than 30 seconds to begin; what it began then ends with
+    this process."""
+    for _ in range(4):
+        with suppress(Exception):
+            return begun()
+    return begun()
+
+
 @contextmanager
 def two_machines() -> Iterator[Cluster]:
     """A cluster of two machines with one CPU each; the driver is on the first."""
-    cluster = Cluster(initialize_head=True, head_node_args={**MACHINE, "include_dashboard": False})
+    cluster = patiently(
+        lambda: Cluster(initialize_head=True, head_node_args={**MACHINE, "include_dashboard": False})
+    )
     try:
-        cluster.add_node(**MACHINE)
+        patiently(lambda: cluster.add_node(**MACHINE))
         yield cluster
     finally:
         cluster.shutdown()

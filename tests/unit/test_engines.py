@@ -361,7 +361,9 @@ def test_what_one_process_alone_can_do_is_refused_by_name(
 
 
 @INSPECT
-def test_half_a_sample_of_a_run_in_one_process_is_refused_and_whole_ones_are_taken(tmp_path: Path) -> None:
+def test_half_a_sample_of_a_run_in_one_process_is_refused_and_whole_ones_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two epochs, of which the second sample's first failed."""
     file, logs = heard_sweep(tmp_path, suites=[{"suite": "numbers", "epochs": 2}]), tmp_path / "logs"
     plan = prepare(file)
@@ -376,6 +378,13 @@ def test_half_a_sample_of_a_run_in_one_process_is_refused_and_whole_ones_are_tak
     run_sweep(file, logs, quiet=True)
     refuse_halves(plan, logs)
     assert Portions(plan, logs).due([task], 4, 1) == [] and cell.epochs == 2
+    # What a killed run had finished, and no log has yet; of a portion it is recovered with the portion.
+    left = {cell.where: {("s9", 1), ("s9", 2)}}
+    monkeypatch.setattr("router_lab.sweep.engines.portions.unwritten_samples", lambda *_: left)
+    with pytest.raises(InputError, match=r"a part of 1 samples .* the first is s9"):
+        refuse_halves(plan, logs)
+    cut(logs, identity(cell, task), ["s9"], 1)
+    refuse_halves(plan, logs)
 
 
 @INSPECT

@@ -55,6 +55,9 @@ class Teller(Protocol):
     def begin(self, by: str, where: Where) -> str | None:
         """As `Bank` has it."""
 
+    def finish(self, by: str) -> None:
+        """As `Bank` has it."""
+
     def open(self, by: str, worst_usd: float, most_usd: float | None) -> Said:
         """As `Bank` has it."""
 
@@ -104,9 +107,13 @@ class Bank:
     def begin(self, by: str, where: Where) -> str | None:
         """A process takes up portion `by`, which no other holds: what one that died had open is
         lost. Returns why the portion's cell was stopped, if it was."""
+        self.finish(by)
+        return self._stopped.get(where)
+
+    def finish(self, by: str) -> None:
+        """All that portion `by` had to tell is told; a call of it that is still open is lost."""
         for name in sorted(self._calls.pop(by, ())):
             self._ledger.lose(name)
-        return self._stopped.get(where)
 
     def open(self, by: str, worst_usd: float, most_usd: float | None) -> Said:
         """As `Ledger.open`."""

@@ -62,6 +62,10 @@ class RayTeller:
         found: str | None = self._ask("begin", by, where)
         return found
 
+    def finish(self, by: str) -> None:
+        """Of a portion; waits until all that this process told before has come."""
+        self._ask("finish", by)
+
     def open(self, by: str, worst_usd: float, most_usd: float | None) -> Said:
         """Before a call."""
         return self._said("open", by, worst_usd, most_usd)
@@ -134,6 +138,7 @@ class RayEngine:
         source = place.source if not isinstance(place.source, str | Path) else Path(place.source).resolve()
         self.job = Job(uuid.uuid4().hex, source, place.base, folder, Path.cwd(), plan.budget_usd)
         self._answered = {where for where, done in finished_samples(folder, plan).items() if done}
+        self._remote = ray.remote(max_retries=RETRIES, scheduling_strategy="SPREAD")(_run_slice)
         self._told = 0
 
     @contextmanager
@@ -190,9 +195,8 @@ class RayEngine:
 
     def _begun(self, one: Slice, where: Where) -> object:
         cpus = cpus_of(self.portions.tasks[where], self.spec)
-        options = {"num_cpus": cpus, "max_retries": RETRIES, "scheduling_strategy": "SPREAD"}
-        remote = ray.remote(**options)(_run_slice)
-        return remote.remote(self.job, one, where, self.bank.actor, self.bank.table, where in self._answered)
+        given = self.job, one, where, self.bank.actor, self.bank.table, where in self._answered
+        return self._remote.options(num_cpus=cpus).remote(*given)
 
     def _ended(self, ref: object) -> Ended:
         """Raises InputError where a portion ends the sweep, KeyboardInterrupt where somebody
@@ -263,12 +267,23 @@ def _connected() -> Iterator[None]:
         yield
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    address = os.environ.get("RAY_ADDRESS", "")
+    if address.startswith("ray://"):
+        raise InputError(
+            f"RAY_ADDRESS is {address}: a sweep is begun on a machine of the cluster, which sees its files; there HOST:PORT "
+            "without ray:// is the address"
+        )
     main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGTERM)
-    ray.init(
-        namespace=f"router-lab-{uuid.uuid4().hex}", include_dashboard=False, log_to_driver=False,
-        logging_level="WARNING",
-    )  # fmt: skip
+    try:
+        ray.init(
+            namespace=f"router-lab-{uuid.uuid4().hex}", include_dashboard=False, log_to_driver=False,
+            logging_level="WARNING",
+        )  # fmt: skip
+    except (ConnectionError, ValueError) as error:
+        raise InputError(
+            f"no Ray cluster can be reached (RAY_ADDRESS is {address!r}): {one_line(error)}"
+        ) from error
     if main:  # Ray's own ends the process without a word
         signal.signal(signal.SIGTERM, before)
     try:

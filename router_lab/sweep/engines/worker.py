@@ -87,6 +87,7 @@ def _run(plan: Plan, home: Path, one: Slice, bank: Teller, answered: bool) -> En
         meter(None)
         watch(None)
         listen(None)
+    bank.finish(one.name)
     cancelled = interrupted([task], made)
     for log in made:
         whole_now = log.status == "success" and one.asked == len(one.samples)
