@@ -11,15 +11,15 @@ export PYTHONDONTWRITEBYTECODE =
 # Only errors: what pip says of the user's own configuration is not about us.
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 
-# Each drop-in has an environment of its own, by hash: its host's needs are none of the project's.
-INTEGRATIONS := clients langchain litellm openai_agents pydantic_ai s3
+# Each drop-in has an environment of its own, by hash: its host's needs are none of the project's. So have Ray and S3.
+INTEGRATIONS := clients langchain litellm openai_agents pydantic_ai ray s3
 BENCHES := builds caches chains copies fuzz gaming guarantee hostile house kernels links offpolicy public quality race recorded resume runtime scaling siege sweep threads twophase walks
 
-.PHONY: help demo demo-live test test-integrations bench-integrations site package mutants lint format lock readme clean $(BENCHES:%=bench-%)
+.PHONY: help demo demo-live test test-integrations bench-integrations bench-ray site package mutants lint format lock readme clean $(BENCHES:%=bench-%)
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
-	@echo "bench-NAME          Figures, printed as tables; NAME is one of: $(BENCHES) integrations"
+	@echo "bench-NAME          Figures, printed as tables; NAME is one of: $(BENCHES) integrations ray"
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 …"; exit 1; }
@@ -78,6 +78,9 @@ bench-integrations: .integrations/litellm/.installed $(AGENTS:%=.integrations/%/
 	@PYTHONPATH=. .integrations/litellm/bin/python -W ignore tests/integrations/bench.py
 	@for name in $(AGENTS); do PYTHONPATH=. .integrations/$$name/bin/python -W ignore tests/integrations/added.py $$name; done
 
+bench-ray: .integrations/ray/.installed
+	@PYTHONPATH=. .integrations/ray/bin/python -W ignore tests/integrations/bench_ray.py
+
 lint: $(STAMP)  ## ruff, mypy --strict, import order
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -98,7 +101,8 @@ lock:  ## Rewrite requirements.lock, .github/site.lock and tests/integrations/*.
 	$(LOCK) \
 		--extra lab --extra sign --extra postgres --extra dev pyproject.toml -o requirements.lock
 	$(LOCK) --constraint requirements.lock .github/site/tools.in -o .github/site.lock
-	for name in $(INTEGRATIONS); do $(LOCK) tests/integrations/$$name.in -o tests/integrations/$$name.lock; done
+	$(LOCK) --constraint requirements.lock --extra lab --extra ray pyproject.toml tests/integrations/ray.in -o tests/integrations/ray.lock
+	for name in $(filter-out ray,$(INTEGRATIONS)); do $(LOCK) tests/integrations/$$name.in -o tests/integrations/$$name.lock; done
 
 $(BENCHES:%=bench-%): bench-%: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/bench/$*.py

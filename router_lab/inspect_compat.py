@@ -297,15 +297,18 @@ def around_requests(api: ModelAPI, change: Callable[[Any], None]) -> None:
     api.initialize = initialize  # type: ignore[method-assign]
 
 
-def disown_buffers(log_dir: Path) -> None:
+def disown_buffers(log_dir: Path, *, anyones: bool = False) -> None:
     """Call before the first sample: buffers that bear this process's id are another's, which died.
 
     Inspect does not recover the buffer of a living process, and in containers a run and the next
-    have the same id.
+    have the same id. anyones: so are all, whatever id they bear, for the caller holds the folder;
+    where several machines write to it, ids say nothing.
     """
-    mine = f".{os.getpid()}.db"
-    for file in sorted((log_dir / FOLDER).rglob(f"*{mine}*")):
-        file.rename(file.with_name(file.name.replace(mine, f".{NOBODY}.db")))
+    whose = r"\d+" if anyones else str(os.getpid())
+    for file in sorted((log_dir / FOLDER).rglob("*.db*")):
+        name = re.sub(rf"\.{whose}\.db", f".{NOBODY}.db", file.name)
+        if name != file.name:
+            file.rename(file.with_name(name))
 
 
 def unwritten(log_dir: Path, log: str) -> list[EvalSampleSummary]:

@@ -63,8 +63,8 @@ class DrawnPart(OfCandidate):
 class SweepManifest(ForwardCompatible):
     """logs: names of those that count; planned: by name, samples that a log was to run; order: by
     task version, ids of the samples as they were to run; needed, unrun: samples × epochs of the
-    whole sweep, and those without money; interrupted: the run has not come to its end. What a file
-    does not say is empty or None."""
+    whole sweep, and those without money; interrupted: the run has not come to its end; engine: who
+    ran it, if not one process. What a file does not say is empty or None."""
 
     sweep: str = ""
     logs: tuple[str, ...] = ()
@@ -80,6 +80,7 @@ class SweepManifest(ForwardCompatible):
     interrupted: bool = False
     race: RaceRecord | None = None
     drawn: DrawnPart | None = None
+    engine: str | None = None
 
     @classmethod
     def of(cls, folder: Path) -> SweepManifest:
@@ -95,7 +96,7 @@ class SweepManifest(ForwardCompatible):
 
     def to_json(self) -> dict[str, Any]:
         """As `of` reads it."""
-        absent = {key for key in ("interrupted", "race", "drawn") if not getattr(self, key)}
+        absent = {key for key in ("interrupted", "race", "drawn", "engine") if not getattr(self, key)}
         return self.model_dump(mode="json", exclude=absent)
 
     def write(self, folder: Path) -> Path:

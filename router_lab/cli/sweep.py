@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from router_lab.config import Sweep
     from router_lab.sweep import CellEstimate, Plan, RaceOptions, SweepResult
+    from router_lab.sweep.engines import EngineName
 
 
 @click.command()
@@ -64,11 +65,18 @@ if TYPE_CHECKING:
 @click.option(
     "--batch", is_flag=True, help="Through the providers' batch APIs and at their price: slow and cheap."
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    help="Who runs the samples: this process, or the Ray cluster that RAY_ADDRESS names.",
+)
 @click.option("--quiet", is_flag=True, help="No progress.")
 @json_option
 def sweep(
     sweep_file: Path, log_dir: Path | str | None, limit: int | None, dry_run: bool, pilot: int | None,
-    history: Path | None, budget_usd: float | None, race: bool, batch: bool, quiet: bool, as_json: bool,
+    history: Path | None, budget_usd: float | None, race: bool, batch: bool, engine: EngineName, quiet: bool,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Run suites across candidates, and print the log directory.
 
@@ -86,7 +94,7 @@ def sweep(
     if pilot and not dry_run:
         raise click.UsageError("--pilot goes with --dry-run; to run a few samples use --limit")
     racing = _race_options(sweep_file) if race else None
-    options = SweepOptions(sweep_file, folder, limit, budget_usd, racing, batch)
+    options = SweepOptions(sweep_file, folder, limit, budget_usd, racing, batch, engine)
     if dry_run and not pilot:
         _estimate(options, history, as_json)
         return
@@ -128,6 +136,7 @@ class SweepOptions:
     budget_usd: float | None
     race: RaceOptions | None
     batch: bool
+    engine: EngineName
 
     def run(self, quiet: bool) -> SweepResult:
         """Run what is missing of it."""
@@ -136,7 +145,7 @@ class SweepOptions:
         with _ended_by_signals(self.folder):
             return run_sweep(
                 self.sweep_file, self.folder, limit=self.limit, budget_usd=self.budget_usd, race=self.race,
-                batch=self.batch, quiet=quiet,
+                batch=self.batch, engine=self.engine, quiet=quiet,
             )  # fmt: skip
 
     def prepared(self) -> Plan:

@@ -163,6 +163,18 @@ class BatchSpec(Strict):
     """Seconds between two looks at a batch."""
 
 
+class RaySpec(Strict):
+    """How `sweep --engine ray` cuts a sweep into portions, each run by one process of the
+    cluster."""
+
+    samples: Annotated[int, Field(ge=1)] | None = None
+    """Samples of a portion; null = four portions for each that can run at once, of 500 at most."""
+    cpus: Positive = 1.0
+    """CPUs of a machine that a portion takes."""
+    sandbox_cpus: Positive = 2.0
+    """The same where samples have sandboxes, or code of models is run."""
+
+
 class SelfCheck(Strict):
     """How a candidate is asked whether its own answer is right."""
 
@@ -252,6 +264,7 @@ class Sweep(Strict):
     limits: Limits = Field(default_factory=Limits)
     race: RaceSpec = Field(default_factory=RaceSpec)
     batch: BatchSpec = Field(default_factory=BatchSpec)
+    ray: RaySpec = Field(default_factory=RaySpec)
     config: JsonObject = Field(default_factory=dict)
     """Inspect GenerateConfig fields for every candidate."""
 

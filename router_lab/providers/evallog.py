@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from router_lab.providers.keys import MANIFEST, marked, marks
+from router_lab.providers.keys import MANIFEST, SLICES, marked, marks
 from router_lab.providers.scenes import pooled
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.jsonio import decode
@@ -270,6 +270,9 @@ def _in_folder(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
     named = {path.parent: _listed(path.parent) for path in sorted(folder.rglob(MANIFEST))}
     damaged: list[str] = []
     for path in sorted(p for p in folder.rglob("*") if p.suffix in (".eval", ".json") and _claims(p)):
+        if path.parent.parent.name == SLICES and path.parents[2] in named:
+            notes.append((path, "a portion of a sweep that is not finished; run it again"))
+            continue
         if path.parent in named:
             if path in named[path.parent]:
                 logs.append(path)

@@ -69,6 +69,7 @@ CHECK = "check"
 """Role of the calls in which a candidate was asked whether its own answer is right."""
 
 MANIFEST = "sweep.json"
+SLICES = "slices"
 """File in a log directory that lists the logs which belong to the sweep as it last ended."""
 
 

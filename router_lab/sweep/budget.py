@@ -24,7 +24,7 @@ from router_lab.prices.table import PAID_TOOLS
 from router_lab.providers.keys import APART_NOTE, CACHE_TTL_NOTE, RECORDED, SHARED_NOTE
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.kinds import KINDS
-from router_lab.sweep.ledger import Ledger
+from router_lab.sweep.ledger import Book
 
 OVERHEAD_TOKENS = 64
 """Added to a prompt for roles and separators, a message."""
@@ -66,7 +66,7 @@ class Spending:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: Book,
         names: dict[str, str],
         *,
         budget_usd: float | None = None,
@@ -108,14 +108,8 @@ class Spending:
                 )
             reason = f"sample limit: ${held:.6f} held, and the next call may cost ${worst:.6f}"
             raise LimitExceededError("cost", value=held + worst, limit=self.sample_usd, message=reason)
-        spent = self.ledger.spent_usd + self.ledger.at_risk_usd
-        if self.budget_usd is not None and spent + worst > self.budget_usd * (1 + 1e-12):
-            raise HeldBackError(
-                f"the budget of ${self.budget_usd:g} does not hold one more call: ${spent:.6f} are spent or at risk, "
-                f"and it may cost ${worst:.6f}; what was not run continues with a larger budget"
-            )
         try:
-            name = self.ledger.open(worst)
+            name = self.ledger.open(worst, self.budget_usd)
         except InputError as error:
             raise HeldBackError(str(error)) from error
         self._held[sample] += worst

@@ -25,19 +25,33 @@ Done = dict[Where, set[tuple[str, int]]]
 Identity = tuple[str | int | None, ...]
 
 
-def finished_samples(folder: Path, plan: Plan) -> Done:
+def finished_samples(folder: Path, plan: Plan, *, settled: bool = False) -> Done:
     """What the logs in `folder` hold of this very plan, by cell; of a run that was killed also
-    what it had finished and not yet written to its log, which the next run recovers."""
+    what it had finished and not yet written to its log, which the next run recovers. settled:
+    neither that nor what is in folders within `folder`."""
     found: Done = defaultdict(set)
     for key, info, log in sorted(logs_of(folder, plan), key=lambda one: one[2].eval.created):
+        home = log_path(log).parent
+        if settled and home != folder.resolve():
+            continue
         # What a person has set aside is run again.
         whole = RawLog(log_path(log)).samples() if log.invalidated else ()
         set_aside = {(str(s["id"]), int(s["epoch"])) for s in whole if s.get("invalidation")}
         summaries = read_eval_log_sample_summaries(info)
         found[key] |= {(str(s.id), s.epoch) for s in summaries if s.completed and s.error is None}
-        if log.status == "started":
-            found[key] |= {(str(s.id), s.epoch) for s in unwritten(folder, info.name)}
+        if log.status == "started" and not settled:
+            found[key] |= {(str(s.id), s.epoch) for s in unwritten(home, info.name)}
         found[key] -= set_aside
+    return found
+
+
+def unwritten_samples(folder: Path, plan: Plan) -> Done:
+    """What a run that was killed had finished in `folder` itself and not yet written to its log,
+    by cell."""
+    found: Done = defaultdict(set)
+    for key, info, log in logs_of(folder, plan):
+        if log.status == "started" and log_path(log).parent == folder.resolve():
+            found[key] |= {(str(s.id), s.epoch) for s in unwritten(folder, info.name)}
     return found
 
 

@@ -14,7 +14,7 @@ import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from router_lab.prices import PriceTable, Tokens, utc
 from router_lab.prices.table import Moment
@@ -32,6 +32,45 @@ MOST_USD = 1e9
 WRITTEN = 5
 """Of Tokens at least the input's three kinds, cached an hour, and the output are in every line
 ever written."""
+
+
+class Book(Protocol):
+    """What a running sweep asks of its ledger, which may be another process's."""
+
+    table: PriceTable
+
+    @property
+    def spent_usd(self) -> float:
+        """As `Ledger` has it."""
+
+    @property
+    def reserved_usd(self) -> float:
+        """As `Ledger` has it."""
+
+    @property
+    def broken(self) -> str | None:
+        """As `Ledger` has it."""
+
+    def open(self, worst_usd: float, most_usd: float | None = None) -> str:
+        """As `Ledger` has it."""
+
+    def close(
+        self, name: str | None, model: str, tokens: Tokens, tools: Mapping[str, int] | None = None,
+        seconds: float | None = None, tier: str | None = None,
+    ) -> float:  # fmt: skip
+        """As `Ledger` has it."""
+
+    def tool(self, name: str, at: dt.datetime) -> None:
+        """As `Ledger` has it."""
+
+    def void(self, name: str) -> None:
+        """As `Ledger` has it."""
+
+    def lose(self, name: str) -> None:
+        """As `Ledger` has it."""
+
+    def unknown(self, model: str) -> None:
+        """As `Ledger` has it."""
 
 
 class Ledger:
@@ -73,9 +112,16 @@ class Ledger:
         """Worst case of the open calls."""
         return sum(self._open.values())
 
-    def open(self, worst_usd: float) -> str:
+    def open(self, worst_usd: float, most_usd: float | None = None) -> str:
         """A call is about to be made that costs at most `worst_usd`; returns its id. Raises
-        InputError, and the call must not be made, if that cannot be written down."""
+        InputError, and the call must not be made, if it cannot be written down, or with what is
+        spent and at risk could pass `most_usd`."""
+        risked = self.spent_usd + self.at_risk_usd
+        if most_usd is not None and risked + worst_usd > most_usd * (1 + 1e-12):
+            raise InputError(
+                f"the budget of ${most_usd:g} does not hold one more call: ${risked:.6f} are spent or at risk, "
+                f"and it may cost ${worst_usd:.6f}; what was not run continues with a larger budget"
+            )
         self._next += 1
         name = str(self._next)
         if not self._write({"open": name, "usd": worst_usd}):

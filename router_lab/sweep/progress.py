@@ -7,7 +7,7 @@ import sys
 import time
 from contextlib import AbstractContextManager, suppress
 from types import TracebackType
-from typing import TextIO
+from typing import NamedTuple, Protocol, TextIO
 
 from inspect_ai.hooks import Hooks, SampleEnd, SampleStart, hooks
 from rich.cells import cell_len, chop_cells
@@ -22,6 +22,24 @@ ENOUGH = 5
 """Samples that must be done, at least, before a pace and a time left are worth saying."""
 
 
+class Counts(NamedTuple):
+    """Samples that have begun, that have run, and that have run badly."""
+
+    started: int = 0
+    finished: int = 0
+    failed: int = 0
+
+
+class Listener(Protocol):
+    """Who is told of samples as they run in this process."""
+
+    def sample_begun(self) -> None:
+        """One more sample runs."""
+
+    def sample_done(self, failed: bool) -> None:
+        """One more sample has run, well or badly."""
+
+
 class Progress(AbstractContextManager["Progress"]):
     """Counts finished samples against the number needed. `stream=None` keeps silent."""
 
@@ -34,21 +52,28 @@ class Progress(AbstractContextManager["Progress"]):
         self._started = self._printed = time.monotonic()
 
     def __enter__(self) -> Progress:
-        _Counter.listener = self
+        listen(self)
         self._write(f"{self.name}: {self.needed} samples, {self.reused} already there", end="\n")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _Counter.listener = None
+        listen(None)
         if self.finished and kind is not KeyboardInterrupt:  # what was cancelled counts as failed there
             self._write(self.line(), end="\n")
 
+    def sample_begun(self) -> None:
+        """One more sample runs."""
+        self.started += 1
+
     def sample_done(self, failed: bool) -> None:
         """One more sample has run, well or badly."""
-        self.finished += 1
-        self.failed += failed
+        self.heard(Counts(self.started, self.finished + 1, self.failed + failed))
+
+    def heard(self, counts: Counts) -> None:
+        """So many have begun, have run, and have run badly, wherever that was."""
+        self.started, self.finished, self.failed = counts
         now = time.monotonic()
         if now - self._printed >= (TERMINAL_EVERY_S if self._terminal else LINE_EVERY_S):
             self._printed = now
@@ -93,18 +118,23 @@ class Progress(AbstractContextManager["Progress"]):
 class _Counter(Hooks):
     """Inspect keeps one instance per process; it forwards to whichever sweep is running."""
 
-    listener: Progress | None = None
+    listener: Listener | None = None
 
     def enabled(self) -> bool:
         return _Counter.listener is not None
 
     async def on_sample_start(self, data: SampleStart) -> None:
         if _Counter.listener is not None:
-            _Counter.listener.started += 1
+            _Counter.listener.sample_begun()
 
     async def on_sample_end(self, data: SampleEnd) -> None:
         if _Counter.listener is not None:
             _Counter.listener.sample_done(data.sample.error is not None)
+
+
+def listen(listener: Listener | None) -> None:
+    """Let `listener` hear of every sample from now on; None ends it."""
+    _Counter.listener = listener
 
 
 def default_stream() -> TextIO:

@@ -3,7 +3,6 @@ process."""
 
 from __future__ import annotations
 
-import json
 import os
 from bisect import bisect_left
 from collections import defaultdict
@@ -18,18 +17,15 @@ from inspect_ai.log import EvalLog
 from router_lab.config import Sweep
 from router_lab.places import address_of, kept
 from router_lab.prices.table import digest
-from router_lab.providers.keys import tier_of
 from router_lab.providers.loopback import loopback_direct
-from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
 from router_lab.runtime.locks import FolderLock
-from router_lab.sweep.bind import models_of, parts_of
-from router_lab.sweep.budget import Spending, meter
+from router_lab.sweep.bind import parts_of
+from router_lab.sweep.budget import Spending
 from router_lab.sweep.cluster import narrowed
-from router_lab.sweep.evalset import interrupted, run_tasks
+from router_lab.sweep.engines import LOCAL, Engine, EngineName, Place, open_engine
 from router_lab.sweep.finished import (
     Done,
-    disown_buffers,
     finished_samples,
     identity,
     identity_of,
@@ -38,12 +34,13 @@ from router_lab.sweep.finished import (
     logs_of,
     samples_due,
 )
-from router_lab.sweep.ledger import Ledger, refuse_forgotten
+from router_lab.sweep.ledger import refuse_forgotten
+from router_lab.sweep.money import spending_of
 from router_lab.sweep.plan import Plan, positions, prepare
 from router_lab.sweep.progress import Progress, default_stream
 from router_lab.sweep.race import RaceOptions, Racer
 from router_lab.sweep.settings import Cell, Where
-from router_lab.sweep.stop import Stops, watch
+from router_lab.sweep.stop import Stops
 from router_lab.sweep.waves import Prefixes, budget_waves, free_waves
 from router_lab.sweep_manifest import PricesFile, SweepManifest
 
@@ -99,6 +96,7 @@ def run_sweep(
     budget_usd: float | None = None,
     race: RaceOptions | None = None,
     batch: bool = False,
+    engine: EngineName = "local",
     progress: TextIO | None = None,
     quiet: bool = False,
 ) -> SweepResult:
@@ -116,22 +114,26 @@ def run_sweep(
             locked: a second sweep there raises InputError.
         race: drop candidates that cannot win, as they are shown not to; see docs/racing.md.
         batch: through the providers' batch APIs, at their price; see `router_lab.sweep.batch`.
+        engine: who runs the samples; see `router_lab.sweep.engines`.
         progress: where progress goes, standard error by default; `quiet=True` prints none.
     """
     plan = prepare(source, base=base, limit=limit, budget_usd=budget_usd, batch=batch)
-    doing = f"sweep {plan.grid.sweep.name}"
-    with kept(log_dir, doing) as place, FolderLock(folder := place.resolve(), doing):
-        return _Run(plan, folder, race).to_its_end(None if quiet else (progress or default_stream()))
+    doing, stream = f"sweep {plan.grid.sweep.name}", None if quiet else (progress or default_stream())
+    with (
+        kept(log_dir, doing) as where,
+        FolderLock(folder := where.resolve(), doing),
+        open_engine(engine, Place(plan, folder, source, base)) as running,
+    ):
+        return _Run(plan, folder, race, running).to_its_end(stream)
 
 
 class _Run:
     """A run of a plan in its log directory: what was there, what is spent, the logs that it has."""
 
-    def __init__(self, plan: Plan, folder: Path, race: RaceOptions | None) -> None:
-        disown_buffers(folder)
+    def __init__(self, plan: Plan, folder: Path, race: RaceOptions | None, engine: Engine) -> None:
         if plan.calls is not None:
             plan.calls.keep_in(folder)
-        self.plan, self.folder, self.logs = plan, folder, dict[str, EvalLog]()
+        self.plan, self.folder, self.engine, self.logs = plan, folder, engine, dict[str, EvalLog]()
         self.done = finished_samples(folder, plan)
         self.reused = sum(
             len(samples_due(cell, task) & self.done.get(cell.where, set())) for cell, task in plan.tasks
@@ -139,7 +141,7 @@ class _Run:
         if plan.budget_usd is not None:
             paid = (cell for cell, _ in plan.tasks if not cell.recorded)
             refuse_forgotten(folder, sum(len(self.done.get(cell.where, ())) for cell in paid))
-        self.spending = _spending(plan, folder)
+        self.spending = spending_of(plan, engine.ledger)
         self.racer = None if race is None else Racer(plan, folder, race)
 
     def to_its_end(self, stream: TextIO | None) -> SweepResult:
@@ -147,22 +149,20 @@ class _Run:
         it."""
         plan = self.plan
         self._note()
-        meter(self.spending)
         try:
             local = loopback_direct(part.spec.base_url for part in parts_of(plan.grid))
             with local, Progress(plan.grid.sweep.name, plan.needed, self.reused, stream) as counter:
                 for line in plan.boundaries():
                     counter.note(line)
                 stops = Stops(counter.note, answered={where for where, done in self.done.items() if done})
-                watch(stops)
-                unrun = self._waves(stops) if self.racer is None else self._race(self.racer, counter, stops)
+                with self.engine.watched(self.spending, counter, stops):
+                    unrun = (
+                        self._waves(stops) if self.racer is None else self._race(self.racer, counter, stops)
+                    )
         except KeyboardInterrupt:
             self._note()
             raise
-        finally:
-            meter(None)
-            watch(None)
-        _write_manifest(plan, self.folder, self.logs.values(), self.racer, self.spending, unrun=unrun)
+        self._write_manifest(self.logs.values(), unrun=unrun)
         raced = {} if self.racer is None else self.racer.result()
         return SweepResult(
             log_dir=self.folder,
@@ -182,19 +182,44 @@ class _Run:
     def _note(self) -> None:
         """Before the first sample and after each wave, so that whatever a kill leaves can be read
         and priced."""
-        there = {log.location: log for _, _, log in logs_of(self.folder, self.plan)}
-        _write_manifest(self.plan, self.folder, there.values(), self.racer, self.spending, interrupted=True)
+        found = (log for _, _, log in logs_of(self.folder, self.plan))
+        there = {log.location: log for log in found if log_path(log).parent == self.folder}
+        self._write_manifest(there.values(), interrupted=True)
 
     def _make(self, tasks: list[Task], limit: int) -> None:
-        """Have Inspect run tasks. Raises what kept them from their end: a fault, or an interrupt,
-        which Inspect takes for itself: it cancels what runs and returns what logs there are."""
-        made = run_tasks(tasks, self.folder, limit, self.plan.grid.sweep.limits)
-        fault = self.spending.fault or self.spending.ledger.broken
-        if fault:
-            raise InputError(f"sweep {self.plan.grid.sweep.name}: {fault}")
-        if interrupted(tasks, made):
-            raise KeyboardInterrupt
-        self.logs |= {log.eval.task_id: log for log in made}
+        """Have tasks run. Raises what kept them from their end: a fault, or an interrupt."""
+        self.logs |= {log.eval.task_id: log for log in self.engine.make(tasks, limit)}
+
+    def _write_manifest(
+        self, logs: Collection[EvalLog], *, unrun: int = 0, interrupted: bool = False
+    ) -> None:
+        """Say in the log directory which logs belong to the sweep, how far it was to go, and what
+        candidates send."""
+        plan, ledger = self.plan, self.spending.ledger
+        planned = {identity(cell, task): positions(cell, task) for cell, task in plan.tasks}
+        SweepManifest(
+            sweep=plan.grid.sweep.name,
+            logs=tuple(sorted(log_path(log).name for log in logs)),
+            planned={log_path(log).name: planned[identity_of(log)] for log in logs},
+            # A log lists only the samples that its last wave wanted; `collect` says of the others
+            # that money ran out.
+            order={
+                str(task.version): [str(sample.id) for sample in task.dataset]
+                for cell, task in plan.tasks
+                if plan.drawn is None or not plan.drawn.has(cell)
+            },
+            needed=plan.needed,
+            budget_usd=plan.budget_usd,
+            spent_usd=ledger.spent_usd,
+            reserved_usd=ledger.reserved_usd,
+            prices=_prices_of(plan, self.folder),
+            unrun=unrun,
+            candidates=plan.cells(),
+            interrupted=interrupted,
+            race=None if self.racer is None else self.racer.record(),
+            drawn=None if plan.drawn is None else plan.drawn.part(),
+            engine=None if self.engine.name == LOCAL else self.engine.name,
+        ).write(self.folder)
 
     def _waves(self, stops: Stops) -> int:
         """All cells to the same length, as far as the money reaches; returns samples × epochs that
@@ -272,24 +297,6 @@ def _no_smaller(
     return groups
 
 
-def _spending(plan: Plan, folder: Path) -> Spending:
-    sample_usd = plan.grid.sweep.limits.usd
-    ledger = Ledger(folder, plan.prices(), priced=sample_usd is not None, tier=plan.tier)
-    parts = [part for cell, _ in plan.tasks for part in cell.parts]
-    shots = (json.dumps([dict(shot) for shot in part.settings.few_shot]) for part in parts)
-    return Spending(
-        ledger,
-        {str(model): part.model for cell, task in plan.tasks for part, model in models_of(cell, task)},
-        budget_usd=plan.budget_usd,
-        sample_usd=sample_usd,
-        extra_bytes=max(len(text.encode()) for text in shots),
-        tiers={tier_of({**c.settings.config, **c.transport}, c.settings.model_args) for c in parts},
-        hour_writes=any(
-            c.transport.get("cache_prompt") or c.settings.model_args.get("cache_ttl") for c in parts
-        ),
-    )
-
-
 def _waves(plan: Plan, folder: Path, spending: Spending, done: Done) -> Iterator[int]:
     """How many samples of each suite to have after each wave."""
     first = plan.grid.sweep.wave
@@ -337,37 +344,6 @@ def _by_limit(plan: Plan, wave: int, stops: Stops, done: Done) -> dict[int, list
         whole = narrowed(task, [*samples[:due], *there, *rest, *samples[end:]]) if there else task
         groups[due + len(there)].append(whole)
     return groups
-
-
-def _write_manifest(
-    plan: Plan, folder: Path, logs: Collection[EvalLog], racer: Racer | None, spending: Spending, *, unrun: int = 0,
-    interrupted: bool = False,
-) -> Path:  # fmt: skip
-    """Say in the log directory which logs belong to the sweep, how far it was to go, and what
-    candidates send."""
-    planned = {identity(cell, task): positions(cell, task) for cell, task in plan.tasks}
-    return SweepManifest(
-        sweep=plan.grid.sweep.name,
-        logs=tuple(sorted(log_path(log).name for log in logs)),
-        planned={log_path(log).name: planned[identity_of(log)] for log in logs},
-        # A log lists only the samples that its last wave wanted; `collect` says of the others that
-        # money ran out.
-        order={
-            str(task.version): [str(sample.id) for sample in task.dataset]
-            for cell, task in plan.tasks
-            if plan.drawn is None or not plan.drawn.has(cell)
-        },
-        needed=plan.needed,
-        budget_usd=plan.budget_usd,
-        spent_usd=spending.ledger.spent_usd,
-        reserved_usd=spending.ledger.reserved_usd,
-        prices=_prices_of(plan, folder),
-        unrun=unrun,
-        candidates=plan.cells(),
-        interrupted=interrupted,
-        race=None if racer is None else racer.record(),
-        drawn=None if plan.drawn is None else plan.drawn.part(),
-    ).write(folder)
 
 
 def _prices_of(plan: Plan, folder: Path) -> PricesFile:

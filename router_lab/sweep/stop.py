@@ -69,10 +69,13 @@ class Stops:
     def close(self) -> None:
         """After a wave: a cell of fewer samples than it takes to be sure, all of them refused, is
         stopped as well."""
-        for of in self._evals.values():
-            if of.refusals and not of.answered:
-                self.reasons.setdefault(of.where, of.reason)
+        for where, reason in self.doubtful().items():
+            self.reasons.setdefault(where, reason)
         self._evals.clear()
+
+    def doubtful(self) -> dict[Where, str]:
+        """Cells that were refused and never answered, and with which reason."""
+        return {of.where: of.reason for of in self._evals.values() if of.refusals and not of.answered}
 
     def _stop(self, of: _Eval) -> None:
         if of.where in self.reasons:

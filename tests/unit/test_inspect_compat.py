@@ -242,6 +242,9 @@ def test_a_dead_run_with_the_same_process_id_is_recovered_all_the_same(tmp_path:
         f"a.eval.{NOBODY}.db-wal": f"a.eval.{os.getpid()}.db-wal",
         "b.eval.77.db": "b.eval.77.db",
     }
+    disown_buffers(tmp_path, anyones=True)  # whoever holds the folder knows that nobody else lives there
+    names = {file.name for file in folder.iterdir()}
+    assert names == {f"a.eval.{NOBODY}.db", f"a.eval.{NOBODY}.db-wal", f"b.eval.{NOBODY}.db"}
 
 
 def test_what_a_killed_run_had_finished_is_named_and_a_living_ones_is_not(tmp_path: Path) -> None:
