@@ -25,6 +25,8 @@ from router_lab.metrics.twophase import KNOWN, features, regress
 
 SHARES = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 """Shares that are drawn at first, the largest of which still spares something."""
+DEARER = 2.0
+"""How many times the price of the cheapest nominee makes a candidate dear."""
 GROWTH, STEP = 1.2, 0.04
 """At the end of a grid on which nothing was settled a share grows by this factor, and at least by
 so much."""

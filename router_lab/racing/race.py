@@ -36,7 +36,7 @@ import numpy as np
 
 from router_lab.metrics.steady import Floats, Ints, Mask, normal_quantile
 from router_lab.racing.alpha_spending import LEAST, scores
-from router_lab.racing.drawing import first_share
+from router_lab.racing.drawing import DEARER, first_share
 from router_lab.racing.elimination import Reason
 from router_lab.racing.history import History
 from router_lab.racing.nomination import Nomination
@@ -205,14 +205,14 @@ class Race:
         return exits
 
     def _drawn(self, seems: Standing) -> Floats:
-        """[c] who runs a drawn share alone: those dearer than the cheapest nominee that seems
+        """[c] who runs a drawn share alone: those much dearer than the cheapest nominee that seems
         able, whose price is most of what is left to pay. The share is kept as long as the
         nominees are the same."""
         nominees = tuple(k for nomination in self._nominations for k in nomination.columns)
         able = [k for k in nominees if seems.within[k] >= LIKELY]
         if not able or not self._looks:
             return np.ones(len(self.racing))
-        dear = self.running & (self.price > self.price[able].min()) & ~seems.scouts()
+        dear = self.running & (self.price > DEARER * self.price[able].min()) & ~seems.scouts()
         if nominees != self._drawn_for:
             cheap, least = self.running & ~dear, self.rule.control_share
             self._drawn_for, self._first = nominees, first_share(self.price, dear, cheap, least)
