@@ -38,11 +38,11 @@ FEW = 6
 
 
 class Completed(NamedTuple):
-    """Sums over `count` clusters, of which `drawn` were seen and the others predicted."""
+    """Sums over `clusters`, of which `drawn` were seen and the others predicted."""
 
     total: float
     squares: float
-    count: int
+    clusters: int
     drawn: int
 
 

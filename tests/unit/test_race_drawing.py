@@ -88,7 +88,7 @@ def test_outcomes_that_say_much_of_the_dear_ones_leave_less_open() -> None:
     drawn = rng.random(400) < 0.3
     alike = completed(*both(history_of(means[:, :3], drawn, 0.3)), 0, 1, -0.05)
     alone = completed(*both(history_of(means[:, [0, 1, 3]], drawn, 0.3)), 0, 1, -0.05)
-    assert alike.count == alone.count == 400 and alike.drawn == alone.drawn == int(drawn.sum())
+    assert alike.clusters == alone.clusters == 400 and alike.drawn == alone.drawn == int(drawn.sum())
 
     def spread(found: object) -> float:
         return found.squares / 400 - (found.total / 400) ** 2  # type: ignore[attr-defined]
