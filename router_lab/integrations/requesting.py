@@ -31,7 +31,9 @@ _CHOSEN = (
 )  # fmt: skip
 """What makes another candidate of a model: the policy's to choose, never the caller's."""
 _CHOSEN_WITHIN = {"output_config": "effort", "text": "verbosity"}
-_MEDIA = ("data", "image_url", "url", "file_data", "encrypted_content", "signature")
+_MEDIA = {"data", "image_url", "url", "file_data", "encrypted_content", "signature"}
+_DICTS = (dict, Mapping)
+"""In this order: what is no dict is asked at length."""
 MEDIA_TOKENS = 2_000
 """Counted for a picture, a file or sealed reasoning, whose characters say nothing of its tokens."""
 _SENTINELS = ("NotGiven", "Omit")
@@ -47,20 +49,22 @@ def conversation(api: str, body: Mapping[str, Any]) -> str | list[dict[str, Any]
     found = body.get(FIELDS[api])
     if found is None or isinstance(found, str):
         return found or ""
-    return [message for one in found if (message := _plain(one)) is not None]
+    plain = [one if type(one) is dict else _plain(one) for one in found]
+    return [one for one in plain if one is not None]
 
 
 def size_of(value: object) -> int:
     """Tokens that a part of a request can have at most: no token is shorter than a byte."""
     if isinstance(value, str):
         return len(value) if value.isascii() else len(value.encode("utf-8", "replace"))
-    if isinstance(value, Mapping):
-        return sum(
-            min(size_of(item), MEDIA_TOKENS) if key in _MEDIA and isinstance(item, str) else size_of(item) + 4
-            for key, item in value.items()
-        )
+    if isinstance(value, _DICTS):
+        whole = 0
+        for key, item in value.items():
+            own = size_of(item)
+            whole += min(own, MEDIA_TOKENS) if key in _MEDIA and isinstance(item, str) else own + 4
+        return whole
     if isinstance(value, list | tuple):
-        return sum(size_of(item) + 4 for item in value)
+        return sum([size_of(item) + 4 for item in value])
     plain = None if isinstance(value, int | float | bool | None) else _plain(value)
     return 8 if plain is None else size_of(plain)
 
