@@ -23,6 +23,7 @@ from router_lab.played import Beside, answered, beside, by_server, servers
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.policy import Policy
+from router_lab.runtime.ready import Stretches
 
 MEANS = ("quality", "cost_usd", "reference_quality", "reference_cost_usd")
 
@@ -132,10 +133,11 @@ def replay_known(policy: Policy, outcomes: pd.DataFrame, point: str | None = Non
     if not in_sample:
         data, plain = data.take(~seen), plain.take(~seen)
     prompts, names, vectors = requests_of(policy, data)
-    asked = prompts, names, vectors
-    shares, chains = served(policy, outcomes, data, asked, point)
-    explored = policy.stretches(*asked[:2], point, vectors).even
-    return score(policy, data, shares, in_sample=in_sample, plain=plain, chains=chains, explored=explored)
+    stretches = policy.stretches(prompts, names, point, vectors)
+    shares, chains = served(policy, outcomes, data, (prompts, names, vectors), stretches)
+    return score(
+        policy, data, shares, in_sample=in_sample, plain=plain, chains=chains, explored=stretches.even
+    )
 
 
 def matrices(policy: Policy, outcomes: pd.DataFrame) -> tuple[OutcomeMatrix, OutcomeMatrix]:
@@ -155,12 +157,11 @@ Requests = tuple[list[str], list[str], Floats | None]
 
 
 def served(
-    policy: Policy, outcomes: pd.DataFrame, data: OutcomeMatrix, requests: Requests, point: str | None = None
+    policy: Policy, outcomes: pd.DataFrame, data: OutcomeMatrix, requests: Requests, stretches: Stretches
 ) -> tuple[Floats, Beside | None]:
     """[n, c + chains] the share of each sample's requests by who serves it (`played.servers`), and
-    what chains give it."""
+    what chains give it. stretches: what the policy does with the requests."""
     prompts, names, vectors = requests
-    stretches = policy.stretches(prompts, names, point, vectors)
     if not policy.spec.chains:
         return stretches.shares(len(policy.candidates)), None
     found = policy.predictions(prompts, names, vectors)

@@ -79,7 +79,7 @@ def arm(policy: Policy, outcomes: pd.DataFrame) -> Arm:
     plain, data = matrices(policy, outcomes)
     prompts, suites, vectors = requests_of(policy, data)
     stretches = policy.stretches(prompts, suites, vectors=vectors)
-    shares, chains = served(policy, outcomes, data, (prompts, suites, vectors))
+    shares, chains = served(policy, outcomes, data, (prompts, suites, vectors), stretches)
     replayed = score(
         policy, data, shares, in_sample=False, plain=plain, chains=chains, explored=stretches.even
     )
