@@ -11,7 +11,7 @@ from typing import NamedTuple
 from inspect_ai import Task
 
 from router_lab.config import Sweep
-from router_lab.inspect_compat import disown_buffers
+from router_lab.inspect_compat import disown_buffers, drop_half_recovered
 from router_lab.providers.loopback import loopback_direct
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.locks import FolderLock
@@ -69,6 +69,7 @@ def run_slice(job: Job, one: Slice, where: Where, bank: Teller, answered: bool) 
         if not is_there(home) or bank.begin(one.name, where) is not None:
             return Ended()
         disown_buffers(home, anyones=True)
+        drop_half_recovered(home)
         return _run(_plan_of(job, where, one), home, one, bank, answered)
 
 
