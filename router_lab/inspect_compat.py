@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from copy import deepcopy
@@ -165,6 +166,8 @@ ASSUMED = {
         "tests/pipeline/test_sweep.py",
     "Any error of a hook but LimitExceededError is logged and the call is made (`sweep/budget.py`).":
         "tests/pipeline/test_sweep_money.py",
+    "What is recovered of a killed run's log is written to a log of the same name and `-recovered`, its header last.":
+        "tests/unit/test_inspect_compat.py",
     "A buffer's file name ends in `.<process id>.db`, and that of a living process is not recovered.":
         "tests/unit/test_inspect_compat.py",
     "An OpenAI model asks once, unmetered, whether reasoning summaries are allowed, unless their setting is given "
@@ -178,6 +181,8 @@ ASSUMED = {
 
 FOLDER = ".recovery"
 """Of a log directory: what was finished there and is not yet in its logs."""
+RECOVERED = "-recovered.eval"
+"""How the name ends of what Inspect makes of a log that a killed run left."""
 NOBODY = 2**22 + 1
 """A process id that no Linux process has."""
 MARKUP = re.compile(r"\[/?[a-z ]+\]")
@@ -309,6 +314,21 @@ def disown_buffers(log_dir: Path, *, anyones: bool = False) -> None:
         name = re.sub(rf"\.{whose}\.db", f".{NOBODY}.db", file.name)
         if name != file.name:
             file.rename(file.with_name(name))
+
+
+def drop_half_recovered(log_dir: Path) -> None:
+    """Call before the first sample, where nobody else writes to the folder: a recovery that was
+    killed on its way has left a copy of a part of a log, which Inspect would go on from, as the
+    newer one, and ask again what only the whole log has."""
+    for copy in sorted(log_dir.glob(f"*{RECOVERED}")):
+        if not copy.with_name(copy.name.removesuffix(RECOVERED) + ".eval").is_file():
+            continue
+        whole = zipfile.is_zipfile(copy)
+        if whole:
+            with zipfile.ZipFile(copy) as archive:
+                whole = "header.json" in archive.namelist()  # written last
+        if not whole:
+            copy.unlink()
 
 
 def unwritten(log_dir: Path, log: str) -> list[EvalSampleSummary]:

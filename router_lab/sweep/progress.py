@@ -29,6 +29,10 @@ class Counts(NamedTuple):
     finished: int = 0
     failed: int = 0
 
+    def plus(self, more: Counts) -> Counts:
+        """Both together."""
+        return Counts(*(one + other for one, other in zip(self, more, strict=True)))
+
 
 class Listener(Protocol):
     """Who is told of samples as they run in this process."""

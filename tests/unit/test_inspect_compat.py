@@ -7,6 +7,7 @@ import inspect
 import os
 import re
 import tomllib
+import zipfile
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from router_lab.inspect_compat import (
     around_generate,
     cancel_sample,
     disown_buffers,
+    drop_half_recovered,
     one_line,
     recovery_beside,
     running_sample,
@@ -245,6 +247,25 @@ def test_a_dead_run_with_the_same_process_id_is_recovered_all_the_same(tmp_path:
     disown_buffers(tmp_path, anyones=True)  # whoever holds the folder knows that nobody else lives there
     names = {file.name for file in folder.iterdir()}
     assert names == {f"a.eval.{NOBODY}.db", f"a.eval.{NOBODY}.db-wal", f"b.eval.{NOBODY}.db"}
+
+
+def test_a_recovery_that_was_killed_is_begun_anew_and_one_that_ended_is_kept(tmp_path: Path) -> None:
+    for name, members in {
+        "a": (),
+        "a-recovered": ("samples/1.json",),
+        "b": (),
+        "b-recovered": ("header.json",),
+    }.items():
+        with zipfile.ZipFile(tmp_path / f"{name}.eval", "w") as archive:
+            for member in members:
+                archive.writestr(member, "{}")
+    (tmp_path / "c.eval").touch()
+    (tmp_path / "c-recovered.eval").write_bytes(b"PK cut short")
+    with zipfile.ZipFile(tmp_path / "d-recovered.eval", "w") as archive:  # of which there is no other
+        archive.writestr("samples/1.json", "{}")
+    drop_half_recovered(tmp_path)
+    names = {path.stem for path in tmp_path.glob("*-recovered.eval")}
+    assert names == {"b-recovered", "d-recovered"} and len(list(tmp_path.glob("?.eval"))) == 3
 
 
 def test_what_a_killed_run_had_finished_is_named_and_a_living_ones_is_not(tmp_path: Path) -> None:

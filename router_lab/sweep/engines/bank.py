@@ -150,7 +150,7 @@ class Bank:
 
     def heard(self, counts: Counts) -> None:
         """So many samples more."""
-        self._counts = Counts(*(old + new for old, new in zip(self._counts, counts, strict=True)))
+        self._counts = self._counts.plus(counts)
 
     def stop(self, where: Where, reason: str, told: str) -> None:
         """A cell's requests can only fail, as a process has seen; `told`: how it says so."""

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from inspect_ai import Task
 from inspect_ai.log import EvalLog
 
+from router_lab.inspect_compat import disown_buffers, drop_half_recovered
 from router_lab.runtime.errors import InputError
 from router_lab.sweep.budget import Spending, meter
 from router_lab.sweep.engines import LOCAL, Place
 from router_lab.sweep.evalset import interrupted, run_tasks
-from router_lab.sweep.finished import disown_buffers
 from router_lab.sweep.money import ledger_of
 from router_lab.sweep.progress import Progress
 from router_lab.sweep.stop import Stops, watch
@@ -55,4 +55,5 @@ class LocalEngine:
 def local_engine(place: Place) -> Iterator[LocalEngine]:
     """For the samples of a plan in its log directory."""
     disown_buffers(place.folder)
+    drop_half_recovered(place.folder)
     yield LocalEngine(place)

@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from router_lab.inspect_compat import disown_buffers
+from router_lab.inspect_compat import disown_buffers, drop_half_recovered
 from router_lab.providers.keys import SLICES
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write, temporary_beside
@@ -98,6 +98,7 @@ def claim(folder: Path) -> None:
     for record in sorted((folder / SLICES).glob(f"*/{RECORD}")):
         with FolderLock(record.parent, "a sweep that begins", wait_s=DEATH_S):
             disown_buffers(record.parent, anyones=True)
+            drop_half_recovered(record.parent)
 
 
 def is_there(home: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from typing import NamedTuple
 from inspect_ai import Task
 
 from router_lab.config import Sweep
-from router_lab.inspect_compat import disown_buffers
+from router_lab.inspect_compat import disown_buffers, drop_half_recovered
 from router_lab.providers.loopback import loopback_direct
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.locks import FolderLock
@@ -27,6 +28,9 @@ from router_lab.sweep.plan import Plan
 from router_lab.sweep.progress import Counts, listen
 from router_lab.sweep.settings import load_grid
 from router_lab.sweep.stop import Stops, watch
+
+TELL_S = 0.5
+"""Seconds between two words on how many samples have run."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ def run_slice(job: Job, one: Slice, where: Where, bank: Teller, answered: bool) 
         if not is_there(home) or bank.begin(one.name, where) is not None:
             return Ended()
         disown_buffers(home, anyones=True)
+        drop_half_recovered(home)
         return _run(_plan_of(job, where, one), home, one, bank, answered)
 
 
@@ -79,7 +84,8 @@ def _run(plan: Plan, home: Path, one: Slice, bank: Teller, answered: bool) -> En
     stops = Stops(told, answered={cell.where} if answered else set())
     meter(spending)
     watch(stops)
-    listen(_Told(bank))
+    samples = _Told(bank)
+    listen(samples)
     try:
         with loopback_direct(part.spec.base_url for part in parts_of(plan.grid)):
             made = run_tasks([task], home, one.asked, limits)
@@ -87,6 +93,7 @@ def _run(plan: Plan, home: Path, one: Slice, bank: Teller, answered: bool) -> En
         meter(None)
         watch(None)
         listen(None)
+        samples.close()
     bank.finish(one.name)
     cancelled = interrupted([task], made)
     for log in made:
@@ -96,18 +103,29 @@ def _run(plan: Plan, home: Path, one: Slice, bank: Teller, answered: bool) -> En
 
 
 class _Told:
-    """Every sample is told to the bank as it begins and ends."""
+    """Samples are told to the bank as they begin and end, twice a second at most: each time costs
+    it about as much as a call."""
 
     def __init__(self, bank: Teller) -> None:
-        self.bank = bank
+        self.bank, self._kept, self._at = bank, Counts(), time.monotonic()
 
     def sample_begun(self) -> None:
         """One more sample runs."""
-        self.bank.heard(Counts(started=1))
+        self._more(Counts(started=1))
 
     def sample_done(self, failed: bool) -> None:
         """One more sample has run, well or badly."""
-        self.bank.heard(Counts(finished=1, failed=int(failed)))
+        self._more(Counts(finished=1, failed=int(failed)))
+
+    def close(self) -> None:
+        """Tell what was kept back."""
+        self.bank.heard(self._kept)
+        self._kept, self._at = Counts(), time.monotonic()
+
+    def _more(self, counts: Counts) -> None:
+        self._kept = self._kept.plus(counts)
+        if time.monotonic() - self._at >= TELL_S:
+            self.close()
 
 
 def _portion(task: Task, one: Slice) -> Task:
