@@ -334,6 +334,10 @@ def test_a_machine_that_sees_other_files_runs_nothing_and_a_stopped_cell_is_not_
     with pytest.raises(InputError, match=r"sweep\.yaml: on .* has no numbers × nobody"):
         run_slice(job, other, ("numbers", Candidate("nobody", None)), teller, False)
     (mine,) = cut(logs, identity(cell, task), ["s0"], 1)
+    elsewhere = Job("second", file, None, tmp_path / "of another machine", tmp_path, None)
+    with pytest.raises(InputError, match=r"does not see .*of another machine.* set ROUTER_LAB_PLACES"):
+        run_slice(elsewhere, mine, cell.where, teller, False)
+    assert not elsewhere.folder.exists()
     teller.stop(cell.where, "wrong key", "heard/a is stopped")
     assert run_slice(job, mine, cell.where, teller, False) == Ended()
     assert not (tmp_path / "asked.txt").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from inspect_ai import Task
 
 from router_lab.config import Sweep
 from router_lab.inspect_compat import disown_buffers, drop_half_recovered
+from router_lab.providers.keys import SLICES
 from router_lab.providers.loopback import loopback_direct
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.locks import FolderLock
@@ -63,6 +65,11 @@ def run_slice(job: Job, one: Slice, where: Where, bank: Teller, answered: bool) 
     die.
     """
     home = one.home(job.folder)
+    if not (job.folder / SLICES).is_dir():  # the ledger is locked in it for as long as a run lasts
+        raise InputError(
+            f"{platform.node()}: does not see {job.folder}, where the sweep's logs are; give a log directory that all "
+            "machines see (for logs at an address, set ROUTER_LAB_PLACES to one before the sweep begins)"
+        )
     if not is_there(home):
         return Ended()
     with FolderLock(home, f"a portion of {where[0]} × {where[1]}", wait_s=DEATH_S):
