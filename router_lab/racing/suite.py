@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from router_lab.metrics.steady import Floats
 from router_lab.racing.drawing import further_share
 from router_lab.racing.elimination import Elimination
 from router_lab.racing.order import lot, waves, whole_clusters
 from router_lab.racing.race import Exit, Race, RaceRule
 from router_lab.runtime.model import Candidate
 
-Table = Sequence[Sequence[float | None]]
+Table = Sequence[Sequence[float | None]] | Floats
 """Outcomes by row and candidate, as `race.jsonl` holds them; None = not run, or not scored."""
 
 

@@ -113,6 +113,7 @@ class SweepRace:
         return RaceRecord(
             control_share=self.rule.control_share,
             order={one.suite: list(one.samples) for one in self.suites},
+            on_control=None,
             lots={one.suite: list(one.lots) for one in self.suites},
             left=tuple(elimination for one in self.suites for elimination in one.eliminations),
             skipped=[
