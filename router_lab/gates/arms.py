@@ -68,7 +68,8 @@ def unused_rows(outcomes: pd.DataFrame, *policies: Policy) -> pd.DataFrame:
     vectors = vectors_of(samples, np.arange(len(samples)), len(samples))
     joined = join_names(names, key, prompts, vectors).component
     used = used_names(names, key, prompts, joined, *(policy.spec for policy in policies))
-    kept = outcomes[~used[key_of]]
+    stale = used[key_of]
+    kept = outcomes[~stale] if stale.any() else outcomes.copy(deep=False)
     kept.attrs = dict(outcomes.attrs)
     return kept
 
