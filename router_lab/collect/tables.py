@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -186,24 +186,20 @@ def reprice(frame: pd.DataFrame, path: Path, table: PriceTable, caching: str) ->
     for row in out.to_dict("records"):
         moment = _moment(row.get("started_at"), path)
         days.append((moment.date() if isinstance(moment, dt.datetime) else moment).isoformat())
-        if pd.isna(row["input_tokens"]) or pd.isna(row["output_tokens"]) or row.get("turns") == 0:
-            costs.append(row.get("cost_usd"))
-            turns.append(row.get(TURNS))
-            continue
         own = None if calls is None else _of_last_attempt(calls.get(_key(row), []), row.get("retries"))
-        if not own and Candidate.of({str(k): v for k, v in row.items()}) in teams:
-            raise InputError(
-                f"{path}: sample {row['sample_id']!r}: team {row['model']!r} asks several models, and sums over calls "
-                "do not say which used what; put calls.parquet beside the table"
-            )
-        cost = (
-            request_cost(own, table, caching, own[0].attempt)
-            if own
-            else _from_sums(row, table, moment, path, notes)
-        )
-        tools = 0.0 if cost is None else _tools(row, table, moment)
-        costs.append(None if cost is None else cost + tools)
-        turns.append(_by_turn(own or [], table, caching, tools))
+        if pd.isna(row["input_tokens"]) or pd.isna(row["output_tokens"]) or row.get("turns") == 0:
+            cost, by_turn = row.get("cost_usd"), row.get(TURNS)
+        else:
+            _refuse_sums_of_a_team(row, own, teams, path)
+            if own:
+                cost = request_cost(own, table, caching, own[0].attempt)
+            else:
+                cost = _from_sums(row, table, moment, path, notes)
+            tools = 0.0 if cost is None else _tools(row, table, moment)
+            cost = None if cost is None else cost + tools
+            by_turn = _by_turn(own or [], table, caching, tools)
+        costs.append(cost)
+        turns.append(by_turn)
     out["cost_usd"], out["price_date"] = costs, days
     if TURNS in out.columns or any(isinstance(text, str) for text in turns):
         out[TURNS] = turns
@@ -213,6 +209,16 @@ def reprice(frame: pd.DataFrame, path: Path, table: PriceTable, caching: str) ->
     }
     notes.warn()
     return validate_outcomes(out, where=str(path))
+
+
+def _refuse_sums_of_a_team(
+    row: Mapping[Any, Any], own: Sequence[Call] | None, teams: Collection[Candidate], path: Path
+) -> None:
+    if not own and Candidate.of({str(k): v for k, v in row.items()}) in teams:
+        raise InputError(
+            f"{path}: sample {row['sample_id']!r}: team {row['model']!r} asks several models, and sums over calls do "
+            "not say which used what; put calls.parquet beside the table"
+        )
 
 
 def _by_turn(own: list[Call], table: PriceTable, caching: str, tools: float) -> str | None:

@@ -77,6 +77,17 @@ def validate_outcomes(frame: pd.DataFrame, *, where: str = "outcomes") -> pd.Dat
         out[TURNS] = turns_column(out[TURNS], out.get("turns"), where)
     out["group"] = _groups(out)
     vectors = settle_vectors(out, where) if VECTOR in out.columns else None
+    out = _in_order(out, where).reset_index(drop=True)
+    if vectors is not None:
+        restore_vectors(out, vectors)
+    first = [c for c in OUTCOME_COLUMNS if c in out.columns]
+    out = out[first + sorted(c for c in out.columns if c not in first)]
+    out.attrs = {key: Shared(value) if isinstance(value, list) else value for key, value in attrs.items()}
+    return out
+
+
+def _in_order(out: pd.DataFrame, where: str) -> pd.DataFrame:
+    """Without exact copies of a row; a table that is in order is as large as one copy of it."""
     ranks = ranked(out, [column for column in KEY if column in out.columns])
     order = sorting(ranks)
     if has_doubles(ranks, order):
@@ -85,15 +96,7 @@ def validate_outcomes(frame: pd.DataFrame, *, where: str = "outcomes") -> pd.Dat
         ranks = ranked(out, [column for column in KEY if column in out.columns])
         order = sorting(ranks)
     _refuse_two_settings(out, where)
-    if order is not None:  # a table that is in order is as large as one copy of it
-        out = out.iloc[order]
-    out = out.reset_index(drop=True)
-    if vectors is not None:
-        restore_vectors(out, vectors)
-    first = [c for c in OUTCOME_COLUMNS if c in out.columns]
-    out = out[first + sorted(c for c in out.columns if c not in first)]
-    out.attrs = {key: Shared(value) if isinstance(value, list) else value for key, value in attrs.items()}
-    return out
+    return out if order is None else out.iloc[order]
 
 
 class Shared(list[Any]):

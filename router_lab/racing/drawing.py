@@ -22,6 +22,7 @@ import numpy as np
 
 from router_lab.metrics.steady import Floats, Mask
 from router_lab.metrics.twophase import KNOWN, features, regress
+from router_lab.outcomes.matrix import FOLDS
 
 SHARES = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 """Shares that are drawn at first, the largest of which still spares something."""
@@ -30,7 +31,6 @@ DEARER = 2.0
 GROWTH, STEP = 1.2, 0.04
 """At the end of a grid on which nothing was settled a share grows by this factor, and at least by
 so much."""
-FOLDS = 5
 PRIOR = 16.0
 """Rows of prior weight for each coefficient being 0."""
 FEW = 6
