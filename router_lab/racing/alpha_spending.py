@@ -27,59 +27,38 @@ nothing."""
 POINTS = 120
 
 
-class Path:
-    """A test on its way: at `time`, with `spent` of the error `alpha`, a Brownian motion shows what
-    is to be shown where it is at least `bound`.
+@lru_cache(maxsize=4096)
+def boundaries(times: tuple[float, ...], shares: tuple[float, ...], alpha: float) -> tuple[float, ...]:
+    """What a Brownian motion seen at `times` must reach at each of them; inf = no test there.
 
-    Only the looks so far are in it, so that times may depend on what was run (Lan & DeMets 1983).
-    Computed by the recursion of Armitage, McPherson & Rowe 1969 ("Repeated significance tests on
-    accumulating data", JRSS A 132) on a grid of points.
+    times: growing, above 0; shares: of the error `alpha`, in (0, 1), spent by each, growing to 1.
+    The chance of ever reaching the boundary is `alpha` in all. Computed by the recursion of
+    Armitage, McPherson & Rowe 1969 ("Repeated significance tests on accumulating data", JRSS A
+    132) on a grid of points.
     """
-
-    def __init__(self, alpha: float) -> None:
-        self.alpha, self.time, self.spent, self.bound = alpha, 0.0, 0.0, float("inf")
-        # Density already times the points' width.
-        self._places, self._density = np.zeros(1), np.ones(1)
-        self._next: dict[tuple[float, float], Path] = {}
-
-    def then(self, time: float, spent: float) -> Path:
-        """The next look, at a later `time`, by which the share `spent` of the error may be
-        spent."""
-        if (time, spent) not in self._next:
-            self._next[time, spent] = self._look(time, spent)
-        return self._next[time, spent]
-
-    def _look(self, time: float, spent: float) -> Path:
-        places, step, path = self._places, float(np.sqrt(time - self.time)), Path(self.alpha)
-        path.time, path.spent = time, spent
-        path.bound = _bound(places, self._density, step, self.alpha * (spent - self.spent))
-        grid = np.linspace(-6.0 * float(np.sqrt(time)), path.bound, POINTS)
+    result = np.full(len(times), np.inf)
+    # Density already times the points' width.
+    before, spent, places, density = (
+        0.0,
+        0.0,
+        np.zeros(1),
+        np.ones(1),
+    )
+    for look in _apart(times):
+        step = float(np.sqrt(times[look] - before))
+        bound = _bound(places, density, step, alpha * (shares[look] - spent))
+        result[look] = bound
+        grid = np.linspace(-6.0 * float(np.sqrt(times[look])), bound, POINTS)
         weight = np.full(POINTS, grid[1] - grid[0])
         weight[[0, -1]] /= 2
         away = (grid[:, None] - places[None, :]) / step
         kernel = exp(-0.5 * away * away) / (step * SQRT_2PI)
         # Not `@`, whose order is the processor's.
-        path._places, path._density = grid, (kernel * self._density).sum(axis=1) * weight
-        return path
-
-
-@lru_cache(maxsize=64)
-def begun(alpha: float) -> Path:
-    """A test before its first look; the same object each time, for its paths are dear to
-    compute."""
-    return Path(alpha)
-
-
-def boundaries(times: tuple[float, ...], shares: tuple[float, ...], alpha: float) -> tuple[float, ...]:
-    """What a Brownian motion seen at `times` must reach at each of them; inf = no test there.
-
-    times: growing, above 0; shares: of the error `alpha`, in (0, 1), spent by each, growing to 1.
-    The chance of ever reaching the boundary is `alpha` in all.
-    """
-    result, path = np.full(len(times), np.inf), Path(alpha)
-    for look in _apart(times):
-        path = path.then(times[look], shares[look])
-        result[look] = path.bound
+        places, density = (
+            grid,
+            (kernel * density).sum(axis=1) * weight,
+        )
+        before, spent = times[look], shares[look]
     return tuple(float(value) for value in result)
 
 
@@ -116,33 +95,18 @@ def _spent(times: Floats) -> Floats:
     return exp(POWER * log(times))
 
 
-def scores(total: Floats, squares: Floats, count: Floats, drawn: Floats | None = None) -> Floats:
+def scores(total: Floats, squares: Floats, count: Floats) -> Floats:
     """Normal scores [...] of sums of `count` gains with these sums of squares; -inf with fewer
     than two.
 
     Two pseudo-observations of +1 and -1 are added to the variance, as in `clustered_mean`, so that
-    ties alone do not look certain, and t distributions are turned into normal ones. drawn: those
-    of the gains that were seen, where the others are predicted: what nobody saw goes by them.
+    ties alone do not look certain, and t distributions are turned into normal ones.
     """
     known = np.maximum(count, 2.0)
-    seen = known if drawn is None else np.maximum(drawn, 2.0)
-    mean, weight = total / known, known / seen
-    scatter = np.maximum(squares / known - mean * mean, 0.0) * seen / (seen - 1)
-    error = np.sqrt(scatter * known + 2 * weight * weight)
-    judged = -normal_quantile(np.maximum(t_below(seen - 1, -total / error), 1e-300))
-    return np.asarray(np.where((count if drawn is None else drawn) >= 2, judged, -np.inf))
-
-
-def apart(now: float, before: float) -> bool:
-    """Whether a look is far enough from the one `before` to have a boundary of its own; the end
-    always is."""
-    return now - before >= CLOSEST * now or (before < now and now >= 1 - 1e-9)
-
-
-def information(seen: Floats, drawn: Floats) -> Floats:
-    """Share of the error that may be spent once a share `seen` of a grid's clusters was gone
-    through, of which those in `drawn` ran: what is known then if predictions explain half."""
-    return np.asarray(2 * seen * drawn / np.maximum(seen + drawn, 1e-300))
+    mean = total / known
+    variance = np.maximum(squares / known - mean * mean, 0.0) * known / (known - 1) + 2 / known
+    judged = -normal_quantile(np.maximum(t_below(known - 1, -total / np.sqrt(variance * known)), 1e-300))
+    return np.asarray(np.where(count >= 2, judged, -np.inf))
 
 
 def _apart(times: tuple[float, ...]) -> list[int]:

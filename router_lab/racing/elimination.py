@@ -134,27 +134,21 @@ def eliminations_of(outcomes: pd.DataFrame) -> list[Elimination]:
 
 
 class Skipped(OfCandidate):
-    """From where to where, in the race's order, a candidate was due on a share of a suite's
-    clusters alone: `shares` of each range; None where a file does not say, for the control
-    share."""
+    """From where to where, in the race's order, a candidate was due on the control share of a
+    suite alone."""
 
     suite: str
     ranges: list[tuple[int, int]]
-    shares: list[float] | None = None
 
 
 class RaceRecord(ForwardCompatible):
-    """order: ids of the samples in the race's order, by suite; lots: of each, in [0, 1), for a
-    share of the clusters is those with a smaller lot; left: who left; winners: what each suite was
-    settled on. on_control: samples of the control share, as files said it once. lots, on_control,
-    skipped: None where a file does not say."""
+    """order: ids of the samples in the race's order, by suite; on_control: those of the control
+    share; left: who left; winners: what each suite was settled on. on_control, skipped: None where
+    a file does not say."""
 
     control_share: float = Field(gt=0, le=1, validation_alias=AliasChoices("control_share", "floor"))
     order: Names
-    lots: dict[str, list[float]] | None = None
-    on_control: Names | None = Field(
-        None, validation_alias=AliasChoices("on_control", "on_floor"), exclude_if=lambda names: names is None
-    )
+    on_control: Names | None = Field(None, validation_alias=AliasChoices("on_control", "on_floor"))
     left: tuple[Elimination, ...] = ()
     skipped: list[Skipped] | None = None
     winners: dict[str, OneCandidate] = Field(default_factory=dict)
@@ -164,19 +158,16 @@ class RaceRecord(ForwardCompatible):
         return next((one for one in self.left if (one.suite, one.candidate) == (suite, candidate)), None)
 
     def inclusion(self, suite: str, candidate: Candidate) -> dict[str, float]:
-        """Probability with which each sample was run: 1 but where the candidate was due on a share
-        alone."""
-        return dict.fromkeys(self.order.get(suite, []), 1.0) | self._skipped(suite, candidate)
+        """Probability with which each sample was run: 1 but where the candidate was due on the
+        control share alone."""
+        order = self.order.get(suite, [])
+        return dict.fromkeys(order, 1.0) | dict.fromkeys(self._skipped(suite, candidate), self.control_share)
 
     def not_due(self, suite: str, candidate: Candidate) -> set[str]:
         """Samples that the candidate was not due on, so that what is there of them was run by an
         earlier race."""
-        skipped = self._skipped(suite, candidate)
-        if self.lots is not None:
-            lots = dict(zip(self.order.get(suite, []), self.lots.get(suite, []), strict=True))
-            return {name for name, share in skipped.items() if lots[name] >= share}
         control = (self.on_control or {}).get(suite)
-        return set() if control is None else set(skipped) - set(control)
+        return set() if control is None else set(self._skipped(suite, candidate)) - set(control)
 
     def why_unrun(self, suite: str, candidate: Candidate) -> str | None:
         """Why a sample of the suite was not run for the candidate; None where that was not for the
@@ -186,16 +177,10 @@ class RaceRecord(ForwardCompatible):
             return left.sentence
         return "raced: was not needed then" if self._skipped(suite, candidate) else None
 
-    def _skipped(self, suite: str, candidate: Candidate) -> dict[str, float]:
-        """Samples of the parts in which the candidate was due on a share alone, with that
-        share."""
+    def _skipped(self, suite: str, candidate: Candidate) -> list[str]:
+        """Samples of the parts in which the candidate was due on the control share alone."""
         order, left = self.order.get(suite, []), self.elimination(suite, candidate)
         if self.skipped is None:  # by a version in which all that was left out came after leaving
-            return {} if left is None else dict.fromkeys(order[left.after :], self.control_share)
-        found: dict[str, float] = {}
-        for one in self.skipped:
-            if (one.suite, one.candidate) == (suite, candidate):
-                shares = one.shares or [self.control_share] * len(one.ranges)
-                for (start, end), share in zip(one.ranges, shares, strict=True):
-                    found |= dict.fromkeys(order[start:end], share)
-        return found
+            return [] if left is None else order[left.after :]
+        mine = (one for one in self.skipped if (one.suite, one.candidate) == (suite, candidate))
+        return [name for one in mine for start, end in one.ranges for name in order[start:end]]

@@ -23,7 +23,7 @@ from router_lab.runtime.model import Candidate
 from router_lab.runtime.reading import read_regular
 
 NAME = "race.jsonl"
-FORMAT = 4
+FORMAT = 3
 """Of the rules in `race.jsonl`: a race begun under others cannot be continued, for its waves and
 bounds differ."""
 AFRESH = (
@@ -80,8 +80,11 @@ class RaceLog:
     def _agrees(self, look: Mapping[str, Any]) -> bool:
         """Whether the race of the suite, once it has looked as well, decides as it is written."""
         suite, upto = self._suites[look["suite"]], look["upto"]
-        seen = look["quality"], look["cost_usd"]
-        exits = suite.finish(*seen) if upto is None else suite.take(upto, *seen)
+        exits = (
+            suite.finish(look["quality"])
+            if upto is None
+            else suite.take(upto, look["quality"], look["cost_usd"])
+        )
         return exits == [(column, Reason(reason), by) for column, reason, by in look["leaves"]]
 
     def begin(self) -> None:

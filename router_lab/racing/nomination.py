@@ -13,14 +13,12 @@ Berger 1982).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod, sqrt
+from math import prod
 
 import numpy as np
 
 from router_lab.metrics.steady import Floats, Mask, normal_quantile
-from router_lab.racing.alpha_spending import LEAST, apart, backward, begun, information, scores
-from router_lab.racing.drawing import completed
-from router_lab.racing.history import History
+from router_lab.racing.alpha_spending import LEAST, backward
 from router_lab.racing.sequential import Sums, Tally
 
 EARLY = 0.1
@@ -40,52 +38,17 @@ class Match:
     ) -> None:  # fmt: skip
         """alpha: error of all looks together; start: clusters seen before; looks: clusters of the
         race at each look."""
-        self.column, self.error = column, alpha
-        self._margin, self._start = margin, start
-        self._clusters = looks[-1] - start if looks else 0
-        self._betting = alpha * EARLY if looks else alpha
-        self._paths = [begun(alpha * (1 - EARLY))] * columns
-        self._within = Sums(columns)
+        self.column = column
+        self._alpha, self._margin = alpha, margin
+        self._looks = tuple(look - start for look in looks if look > start)
+        self._within, self._now = Sums(columns), 0
         self.matched: Mask = np.zeros(columns, bool)
 
     def add(self, means: Floats) -> None:
-        """Bet on the cluster means [G, c] of a wave, NaN = not run."""
+        """Take in the cluster means [G, c] of a wave, NaN = not run."""
+        self._now += len(means)
         self._within.add(means[:, [self.column]] - means, -self._margin)
-        self.matched |= self._within.betted(self._betting)
-
-    def judge(self, history: History) -> None:
-        """Test what the clusters since the start show, each rival that is not matched at a time of
-        its own: the share of the grid on which both ran."""
-        means, share = history.means[self._start :], history.share[self._start :]
-        if not self._clusters or not len(means):
-            return
-        due = np.minimum(share, share[:, [self.column]])
-        ran = np.where(np.isnan(due), 0.0, due)
-        time, seen = ran.sum(axis=0) / self._clusters, (ran > 0).sum(axis=0) / self._clusters
-        open_ = ~self.matched & np.array(
-            [apart(float(now), path.time) for now, path in zip(time, self._paths, strict=True)]
-        )
-        open_[self.column] = False
-        total, squares, count, drawn = self._sums(means, due, share, open_)
-        open_ &= drawn >= LEAST
-        score = scores(total, squares, count, drawn)
-        spent = information(seen, time)
-        for column in np.flatnonzero(open_):
-            path = self._paths[column].then(float(time[column]), float(spent[column]))
-            self._paths[column] = path
-            self.matched[column] = score[column] * sqrt(time[column]) >= path.bound
-
-    def _sums(self, means: Floats, due: Floats, share: Floats, open_: Mask) -> tuple[Floats, ...]:
-        """Sums of the gains [c], of their squares, clusters, and those seen; 0 of who is not
-        open."""
-        gains = np.where(np.isnan(due), np.nan, means[:, [self.column]] - means + self._margin)
-        known = ~np.isnan(gains) & open_
-        gains = np.where(known, gains, 0.0)
-        count = known.sum(axis=0).astype(np.float64)
-        found = np.stack([gains.sum(axis=0), (gains * gains).sum(axis=0), count, count])
-        for column in np.flatnonzero(open_ & (np.where(np.isnan(due), 1.0, due) < 1).any(axis=0)):
-            found[:, column] = completed(means, share, self.column, int(column), -self._margin)
-        return tuple(found)
+        self.matched |= self._within.shown(self._alpha, EARLY, self._looks, self._now)
 
 
 class Nomination:
@@ -138,17 +101,11 @@ class Nomination:
         found = [match.matched for match in self.matches if match.column == column]
         return found[0] & self.matches[0].matched if found else np.zeros(len(self.cannot_pass), bool)
 
-    def judge(self, history: History) -> None:
-        """Test all matches on what was seen so far."""
-        for match in self.matches:
-            match.judge(history)
-
-    def add(self, means: Floats, history: History) -> None:
-        """Take in the cluster means [G, c] of a wave, NaN = not run, which `history` ends with."""
+    def add(self, means: Floats) -> None:
+        """Take in the cluster means [G, c] of a wave, NaN = not run."""
         self._now += len(means)
         for match in self.matches:
             match.add(means)
-        self.judge(history)
         self._reach.add(means - means[:, [self.opponent]], -self._margin, bets=False)
         self.cannot_pass |= self._out_of_reach()
 

@@ -37,18 +37,8 @@ draw another part."""
 def in_share(seed: int, suite: str, cluster: str, share: float, *, part: str = CONTROL) -> bool:
     """Whether a cluster belongs to a random share: a hash decides, before anything is known, and a
     larger share only adds. `part`: which one; each is drawn independently of the others."""
-    return _drawn(seed, suite, cluster, part) < share * 2**64
-
-
-def lot(seed: int, suite: str, cluster: str) -> float:
-    """In [0, 1], drawn by the same hash: a candidate that runs a share of the clusters runs those
-    whose lot is below it, and so always the control share."""
-    return _drawn(seed, suite, cluster, CONTROL) / 2**64
-
-
-def _drawn(seed: int, suite: str, cluster: str, part: str) -> int:
     digest = hashlib.sha256(f"{seed}\0{suite}\0{cluster}\0{part}".encode("utf-8", "replace")).digest()
-    return int.from_bytes(digest[:8], "big")
+    return int.from_bytes(digest[:8], "big") < share * 2**64
 
 
 def whole_clusters(clusters: Ints) -> tuple[Ints, Ints]:

@@ -24,7 +24,7 @@ Costs = Mapping[Where, tuple[float | None, int]]
 """Dollars of the samples × epochs that a candidate lacks of a suite, and how many these are; None
 = unknown."""
 WIDTH = 40
-WHOLE, DRAWN, CONTROL, AHEAD = "█", "▒", "░", "·"
+WHOLE, CONTROL, AHEAD = "█", "░", "·"
 
 
 def race_outlook(
@@ -166,11 +166,10 @@ def standing_line(one: SuiteRace) -> str:
 
 def _bar(one: SuiteRace, column: int, total: int) -> str:
     marks = [WHOLE] * total
-    for start, end, share in one.ranges(column, total):
-        mark = DRAWN if share > one.race.rule.control_share else CONTROL
-        marks[start:end] = [mark] * (end - start)
+    for start, end in one.ranges(column, total):
+        marks[start:end] = [CONTROL] * (end - start)
     if one.race.racing[column]:
         marks[one.shown :] = [AHEAD] * (total - one.shown)
     edges = [round(i * total / WIDTH) for i in range(WIDTH + 1)]
     cells = [marks[start : max(end, start + 1)] for start, end in pairwise(edges)]
-    return "".join(max((WHOLE, DRAWN, CONTROL, AHEAD), key=cell.count) for cell in cells)
+    return "".join(max((WHOLE, CONTROL, AHEAD), key=cell.count) for cell in cells)

@@ -36,12 +36,10 @@ import numpy as np
 
 from router_lab.metrics.steady import Floats, Ints, Mask, normal_quantile
 from router_lab.racing.alpha_spending import LEAST, scores
-from router_lab.racing.drawing import DEARER, first_share
 from router_lab.racing.elimination import Reason
-from router_lab.racing.history import History
 from router_lab.racing.nomination import Nomination
 from router_lab.racing.sequential import Sums, Tally, cluster_means
-from router_lab.racing.standing import LIKELY, Standing, gap, standing
+from router_lab.racing.standing import Standing, gap, standing
 
 UNABLE, PRICING = 0.02, 0.02
 LEAVING = (30, 0.05, 0.2)
@@ -109,24 +107,14 @@ class Race:
         self._settling = self._error * (1 - UNABLE - PRICING - leaving)
         self._against = Sums(columns)
         self._nominations: list[Nomination] = []
-        self._history = History(columns)
-        self.share: Floats = np.ones(columns)
-        self._drawn_for: tuple[int, ...] = ()
-        self._first = 1.0
         self._quality, self._dollars = Tally(columns), Tally(columns)
         self._cheaper: Mask = np.zeros((columns, columns), bool)  # [k, j]: k is shown to cost no more than j
         self.price: Floats = np.full(columns, np.inf)
 
     @property
     def running(self) -> Mask:
-        """[c] who is looked at in the next wave: neither gone nor waiting."""
+        """[c] who runs all samples of the next wave: neither gone nor waiting."""
         return self.racing & ~self.waiting
-
-    @property
-    def due(self) -> Floats:
-        """[c] the share of the next wave's clusters that each runs: the control share alone, a
-        drawn one, or all."""
-        return np.where(self.running, self.share, self.rule.control_share)
 
     def look(self, quality: Floats, cost_usd: Floats, clusters: Ints) -> list[Exit]:
         """Take in the rows [n, c] of a wave and say who leaves, in column order.
@@ -138,29 +126,20 @@ class Race:
         if not len(quality) or not self.racing.any():
             return []
         means = cluster_means(np.where(self.running, quality, np.nan), clusters)
-        self._history.add(means, np.where(self.running, self.share, np.nan))
         self._bet(means)
         self._quality.add(means)
         self._dollars.add(cluster_means(np.where(self.running, cost_usd, np.nan), clusters))
-        self._compare_prices()
+        both = self.running[:, None] & self.running & ~np.eye(len(self.racing), dtype=bool)
+        self._cheaper = np.where(both, self._dollars.lower(self._pricing), self._cheaper)
+        self.price = self._dollars.mean(np.inf)
         for nomination in self._nominations:
-            nomination.add(means, self._history)
-        return self._decided()
-
-    def widen(self, quality: Floats, cost_usd: Floats, clusters: Ints, share: float) -> list[Exit]:
-        """Look once more at all rows [n, c] of a grid at whose end nothing was settled, now that
-        those who run have run `share` of it; who leaves."""
-        means = cluster_means(np.where(self.running, quality, np.nan), clusters)
-        dollars = cluster_means(np.where(self.running, cost_usd, np.nan), clusters)
-        self._history.widen(means, np.where(self.running, share, np.nan))
-        self.share = np.where(self.running, np.maximum(self.share, share), self.share)
-        self._quality, self._dollars = Tally(len(self.racing)), Tally(len(self.racing))
-        self._quality.add(self._history.means)
-        self._dollars.add(dollars)
-        self._compare_prices()
-        for nomination in self._nominations:
-            nomination.judge(self._history)
-        return self._decided()
+            nomination.add(means)
+        exits = self._settle() or self._leave()
+        if self.racing.any():
+            seems = self._standing()
+            self._nominate(seems)
+            self.waiting = self._not_needed(seems)
+        return exits
 
     def release(self, quality: Floats, clusters: Ints) -> list[Exit]:
         """Who need not run what it has missed, at the end of a grid on which nothing was settled.
@@ -188,35 +167,6 @@ class Race:
         gone = np.flatnonzero(self.waiting & self.racing)
         self.racing[gone] = False
         return [Exit(int(column), Reason.NOT_NEEDED, target) for column in gone]
-
-    def _compare_prices(self) -> None:
-        both = self.running[:, None] & self.running & ~np.eye(len(self.racing), dtype=bool)
-        self._cheaper = np.where(both, self._dollars.lower(self._pricing), self._cheaper)
-        self.price = np.where(self._dollars.count > 0, self._dollars.mean(np.inf), self.price)
-
-    def _decided(self) -> list[Exit]:
-        exits = self._settle() or self._leave()
-        if self.racing.any():
-            seems = self._standing()
-            self._nominate(seems)
-            self.waiting = self._not_needed(seems)
-            if not self._ended:
-                self.share = self._drawn(seems)
-        return exits
-
-    def _drawn(self, seems: Standing) -> Floats:
-        """[c] who runs a drawn share alone: those much dearer than the cheapest nominee that seems
-        able, whose price is most of what is left to pay. The share is kept as long as the
-        nominees are the same."""
-        nominees = tuple(k for nomination in self._nominations for k in nomination.columns)
-        able = [k for k in nominees if seems.within[k] >= LIKELY]
-        if not able or not self._looks:
-            return np.ones(len(self.racing))
-        dear = self.running & (self.price > DEARER * self.price[able].min()) & ~seems.scouts()
-        if nominees != self._drawn_for:
-            cheap, least = self.running & ~dear, self.rule.control_share
-            self._drawn_for, self._first = nominees, first_share(self.price, dear, cheap, least)
-        return np.where(dear, self._first, 1.0)
 
     def _bet(self, means: Floats) -> None:
         """Against each candidate, on whoever led it most before each cluster: the choice of the
@@ -277,7 +227,7 @@ class Race:
         count and is the cheapest; at the end of the grid it need only be the cheapest of those
         that the grid could pass."""
         left = np.flatnonzero(self.racing)
-        able = self._able() if self._complete else self.racing
+        able = self._able() if self._ended else self.racing
         # One alone is no race: it runs everything.
         winner = int(left[0]) if len(left) == 1 < len(self.racing) else None
         shown = {k for nomination in self._nominations for k in nomination.shown(self._judged(self.racing))}
@@ -301,11 +251,6 @@ class Race:
     @property
     def _ended(self) -> bool:
         return bool(self._looks) and self._quality.rows >= self._looks[-1]
-
-    @property
-    def _complete(self) -> bool:
-        """Whether those who run have run the whole grid."""
-        return self._ended and bool((self._history.share[:, self.running] == 1).all())
 
     def _standing(self) -> Standing:
         margin = self.rule.margin

@@ -138,16 +138,12 @@ class Sums:
         if bets:
             self.capital += log_growth(gaps, floor)
 
-    def betted(self, alpha: float) -> Mask:
-        """[c] whether the capital of bets shows it, at the error `alpha`."""
-        return np.asarray(log_mean(self.capital) >= log(1 / alpha))
-
     def shown(self, alpha: float, early: float, looks: tuple[int, ...], now: int) -> Mask:
         """[c] whether the mean is shown to be above the floor after `now` clusters of looks[-1];
         `alpha`: the error of all looks together, of which bets may spend `early` and the looks the
         rest; without looks all is for bets."""
         early = early if looks else 1.0
-        bets = self.betted(alpha * early)
+        bets = np.asarray(log_mean(self.capital) >= log(1 / (alpha * early)))
         if now not in looks or now < LEAST:
             return bets
         bound = forward(looks, alpha * (1 - early))[looks.index(now)]

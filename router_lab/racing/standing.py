@@ -78,20 +78,15 @@ class Standing:
             return min(sure, key=lambda k: float(self.price[k]))
         return max(able, key=lambda k: float(self.within[k]), default=None)
 
-    def scouts(self) -> Mask:
-        """[c] the cheapest, whose whole grids together cost next to nothing."""
+    def after_scouts(self) -> Mask:
+        """[c] who waits while the cheapest, whose whole grid costs next to nothing, are looked at:
+        everybody else, as long as one of them seems able to pass."""
         known = np.where(np.isfinite(self.price), self.price, 0.0)
         order = np.argsort(known, kind="stable")
         scouts = np.zeros(len(known), bool)
         scouts[order] = np.cumsum(known[order]) <= SCOUTS * known.sum()
-        return scouts
-
-    def after_scouts(self) -> Mask:
-        """[c] who waits while the cheapest, whose whole grid costs next to nothing, are looked at:
-        everybody else, as long as one of them seems able to pass."""
-        scouts = self.scouts()
         if not (self.within[scouts] >= LIKELY).any():
-            return np.zeros(len(scouts), bool)
+            return np.zeros(len(known), bool)
         if self.named:
             scouts[self.leader] = True
         return np.asarray(self.racing & ~scouts)

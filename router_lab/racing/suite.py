@@ -9,30 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from router_lab.metrics.steady import Floats
-from router_lab.racing.drawing import further_share
 from router_lab.racing.elimination import Elimination
-from router_lab.racing.order import lot, waves, whole_clusters
+from router_lab.racing.order import in_share, waves, whole_clusters
 from router_lab.racing.race import Exit, Race, RaceRule
 from router_lab.runtime.model import Candidate
 
-Table = Sequence[Sequence[float | None]] | Floats
+Table = Sequence[Sequence[float | None]]
 """Outcomes by row and candidate, as `race.jsonl` holds them; None = not run, or not scored."""
-
-
-class Range(NamedTuple):
-    """From where to where, in the race's order, a candidate is due on a share of the clusters."""
-
-    start: int
-    end: int
-    share: float
-
-
-class CatchUp(NamedTuple):
-    """`columns` run `share` of what they have skipped."""
-
-    columns: list[int]
-    share: float
+Ranges = list[tuple[int, int]]
 
 
 class Entrant(NamedTuple):
@@ -49,12 +33,12 @@ class SuiteRace:
     """The race of one suite: its entrants in file order, ids of its samples in the race's order,
     and who ran what.
 
-    ends: of the clusters in that order; sizes: samples after each wave; lots: of each sample's
-    cluster, in [0, 1): a share of the clusters are those with a smaller lot. In each wave a
-    candidate runs all samples or a share of them: `skipped` has the ranges of the latter by
-    column. Where nothing was settled by the last wave, those who still run catch up on what they
-    have skipped, in growing shares; then the race may release those who wait, and whoever is left
-    after that runs everything. asked: whether the race was asked whom it releases.
+    ends: of the clusters in that order; sizes: samples after each wave; control: whether a sample
+    is of the random share that everybody runs. In each wave a candidate runs all samples or the
+    control share alone; `skipped` has the ranges of the latter by column. Where nothing was
+    settled by the last wave, those who still run catch up on what they have skipped, so that the
+    race may release those who wait, and whoever is left after that runs everything. asked: whether
+    the race was asked whom it releases.
     """
 
     suite: str
@@ -63,17 +47,12 @@ class SuiteRace:
     ends: Sequence[int]
     sizes: Sequence[int]
     race: Race
-    lots: Sequence[float]
+    control: Sequence[bool]
     shown: int = 0
     looks: int = 0
     asked: bool = False
-    skipped: dict[int, list[Range]] = field(default_factory=dict)
+    skipped: dict[int, Ranges] = field(default_factory=dict)
     eliminations: list[Elimination] = field(default_factory=list)
-
-    @property
-    def control(self) -> list[bool]:
-        """Whether a sample is of the random share that everybody runs."""
-        return [lot < self.race.rule.control_share for lot in self.lots]
 
     @property
     def candidates(self) -> list[Candidate]:
@@ -88,60 +67,51 @@ class SuiteRace:
     def samples_of(self, column: int, size: int) -> list[str]:
         """What a candidate has to have run once the race is `size` samples long."""
         due = [True] * size
-        for start, end, share in self.ranges(column, size):
-            due[start:end] = [lot < share for lot in self.lots[start : min(end, size)]]
+        for start, end in self.ranges(column, size):
+            due[start : min(end, size)] = self.control[start : min(end, size)]
         return [name for name, now in zip(self.samples, due, strict=False) if now]
 
-    def ranges(self, column: int, size: int) -> list[Range]:
-        """The parts, up to `size` samples, of which a candidate is due on a share alone."""
+    def ranges(self, column: int, size: int) -> Ranges:
+        """From where to where, in the race's order, a candidate is due on the control share alone,
+        up to `size` samples."""
+        if column in (self.catching_up or ()):
+            return []
         before = self.skipped.get(column, [])
-        catching = self.catching_up
-        if catching is not None and column in catching.columns:
-            return _widened(before, catching.share)
-        share = float(self.race.due[column])
-        return before if share == 1 or size <= self.shown else _joined(before, Range(self.shown, size, share))
+        return (
+            before if self.race.running[column] or size <= self.shown else _joined(before, self.shown, size)
+        )
 
     @property
-    def catching_up(self) -> CatchUp | None:
-        """Who runs more of what it has skipped before `finish`; None while there are waves to
+    def catching_up(self) -> list[int] | None:
+        """Columns that run what they have skipped before `finish`; None while there are waves to
         come, and at last."""
         if self.shown < len(self.samples) or not self.race.racing.any():
             return None
         asks = bool(self.race.waiting.any()) and not self.asked
-        late = [j for j in np.flatnonzero(self.race.running).tolist() if j in self.skipped]
-        if late:
-            return CatchUp(late, further_share(min(float(self.race.share[j]) for j in late)))
-        if asks:
-            return CatchUp([], 1.0)
-        late = [j for j in np.flatnonzero(self.race.racing).tolist() if j in self.skipped]
-        return CatchUp(late, 1.0) if late else None
+        who = self.race.running if asks else self.race.racing
+        late = [column for column in np.flatnonzero(who).tolist() if column in self.skipped]
+        return late if late or asks else None
 
     def take(self, size: int, quality: Table, cost_usd: Table) -> list[Exit]:
         """Look at rows `shown` to `size` and remember who leaves."""
-        for column, share in enumerate(self.race.due.tolist()):
-            if share < 1:
-                part = Range(self.shown, size, share)
-                self.skipped[column] = _joined(self.skipped.get(column, []), part)
+        for column in np.flatnonzero(~self.race.running).tolist():
+            self.skipped[column] = _joined(self.skipped.get(column, []), self.shown, size)
         codes = np.searchsorted(self.ends, np.arange(self.shown, size), side="right")
         exits = self.race.look(np.array(quality, float), np.array(cost_usd, float), codes)
         self.shown = size
         return self._noted(exits)
 
-    def finish(self, quality: Table, cost_usd: Table) -> list[Exit]:
-        """Look at all rows [n, c] once those catching up have caught up, and remember who leaves
-        or is released."""
-        catching = self.catching_up
-        assert catching is not None
-        for column in catching.columns:
-            self.skipped[column] = _widened(self.skipped[column], catching.share)
-            if not self.skipped[column]:
-                del self.skipped[column]
-        codes = np.searchsorted(self.ends, np.arange(len(self.samples)), side="right")
-        rows = np.array(quality, float)
-        if catching.columns:
-            return self._noted(self.race.widen(rows, np.array(cost_usd, float), codes, catching.share))
+    def finish(self, quality: Table) -> list[Exit]:
+        """Look at all rows [n, c] once those catching up have caught up, and remember who is
+        released."""
+        for column in self.catching_up or ():
+            del self.skipped[column]
+        exits: list[Exit] = []
+        if self.race.waiting.any() and not self.asked:
+            codes = np.searchsorted(self.ends, np.arange(len(self.samples)), side="right")
+            exits = self.race.release(np.array(quality, float), codes)
         self.asked = True
-        return self._noted(self.race.release(rows, codes))
+        return self._noted(exits)
 
     def _noted(self, exits: list[Exit]) -> list[Exit]:
         self.looks += 1
@@ -169,18 +139,13 @@ def suite_race(
     control share; batch: in few waves."""
     codes = {name: code for code, name in enumerate(dict.fromkeys(clusters))}
     order, ends = whole_clusters(np.array([codes[name] for name in clusters]))
-    lots = [lot(seed, suite, clusters[i]) for i in order]
+    control = [in_share(seed, suite, clusters[i], rule.control_share) for i in order]
     sizes = waves(first, ends, batch=batch)
     race = Race(rule, len(entrants), reference, np.searchsorted(ends, sizes, side="right").tolist())
-    return SuiteRace(suite, entrants, [samples[i] for i in order], ends.tolist(), sizes, race, lots)
+    return SuiteRace(suite, entrants, [samples[i] for i in order], ends.tolist(), sizes, race, control)
 
 
-def _joined(parts: list[Range], more: Range) -> list[Range]:
-    if parts and (parts[-1].end, parts[-1].share) == (more.start, more.share):
-        return [*parts[:-1], parts[-1]._replace(end=more.end)]
-    return [*parts, more]
-
-
-def _widened(parts: list[Range], share: float) -> list[Range]:
-    """The same once each holds at least `share`; without those that are whole."""
-    return [one._replace(share=max(one.share, share)) for one in parts if max(one.share, share) < 1]
+def _joined(ranges: Ranges, start: int, end: int) -> Ranges:
+    if ranges and ranges[-1][1] == start:
+        return [*ranges[:-1], (ranges[-1][0], end)]
+    return [*ranges, (start, end)]

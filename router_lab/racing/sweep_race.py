@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from router_lab.racing.elimination import RaceRecord, Skipped
 from router_lab.racing.log import RaceLog
 from router_lab.racing.outlook import race_picture, standing_line
@@ -57,7 +59,11 @@ class SweepRace:
         for one in self.suites:
             size, before = _size(one, self.wave), len(one.eliminations)
             if size > one.shown and one.race.racing.any():
-                quality, cost = (_table(seen, one, one.shown, size, name) for name in ("quality", "cost_usd"))
+                running = np.flatnonzero(one.race.running).tolist()
+                quality, cost = (
+                    _table(seen, one, one.samples[one.shown : size], name, running)
+                    for name in ("quality", "cost_usd")
+                )
                 look = {
                     "upto": size,
                     "quality": quality,
@@ -65,15 +71,9 @@ class SweepRace:
                     "leaves": one.take(size, quality, cost),
                 }
             elif one.catching_up is not None:
-                quality, cost = (
-                    _table(seen, one, 0, len(one.samples), name) for name in ("quality", "cost_usd")
-                )
-                look = {
-                    "upto": None,
-                    "quality": quality,
-                    "cost_usd": cost,
-                    "leaves": one.finish(quality, cost),
-                }
+                done = [j for j in range(len(one.entrants)) if not one.ranges(j, len(one.samples))]
+                quality = _table(seen, one, one.samples, "quality", done)
+                look = {"upto": None, "quality": quality, "leaves": one.finish(quality)}
             else:
                 continue
             looks.append({"suite": one.suite, **look})
@@ -113,19 +113,16 @@ class SweepRace:
         return RaceRecord(
             control_share=self.rule.control_share,
             order={one.suite: list(one.samples) for one in self.suites},
-            on_control=None,
-            lots={one.suite: list(one.lots) for one in self.suites},
+            on_control={
+                one.suite: [name for name, kept in zip(one.samples, one.control, strict=True) if kept]
+                for one in self.suites
+            },
             left=tuple(elimination for one in self.suites for elimination in one.eliminations),
             skipped=[
-                Skipped.of(
-                    who,
-                    suite=one.suite,
-                    ranges=[part[:2] for part in parts],
-                    shares=[part.share for part in parts],
-                )
+                Skipped.of(who, suite=one.suite, ranges=ranges)
                 for one in self.suites
                 for j, who in enumerate(one.candidates)
-                if (parts := one.ranges(j, len(one.samples)))
+                if (ranges := one.ranges(j, len(one.samples)))
             ],
             winners={one.suite: one.winner for one in self.suites if one.winner is not None},
         )
@@ -135,19 +132,13 @@ def _size(one: SuiteRace, wave: int) -> int:
     return one.sizes[min(wave, len(one.sizes) - 1)]
 
 
-def _table(seen: Seen, one: SuiteRace, start: int, end: int, name: str) -> list[list[float | None]]:
-    """Rows from `start` to `end` by candidate; null where nothing was scored, where it was not
-    due, and for all that are gone or wait."""
-    due = [set(one.samples_of(j, end)) if runs else () for j, runs in enumerate(one.race.running)]
+def _table(
+    seen: Seen, one: SuiteRace, samples: Sequence[str], name: str, columns: Sequence[int]
+) -> list[list[float | None]]:
+    """Rows of `samples` by candidate; null where nothing was scored, and for all but `columns`."""
+    keys = [(one.suite, who) if j in columns else None for j, who in enumerate(one.candidates)]
+    rows = ([seen.get((*key, sample), {}) if key else {} for key in keys] for sample in samples)
     return [
-        [
-            _value(seen, (one.suite, who, sample), name) if sample in mine else None
-            for who, mine in zip(one.candidates, due, strict=True)
-        ]
-        for sample in one.samples[start:end]
+        [None if math.isnan(value := row.get(name, math.nan)) else float(value) for row in cells]
+        for cells in rows
     ]
-
-
-def _value(seen: Seen, key: tuple[str, Candidate, str], name: str) -> float | None:
-    value = seen.get(key, {}).get(name, math.nan)
-    return None if math.isnan(value) else float(value)

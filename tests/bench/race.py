@@ -1,13 +1,16 @@
 """`make bench-race`: what racing saves on recorded outcomes, and how often it errs in worlds with a known truth.
 
-    python tests/bench/race.py [--orders 20] [--draws 2000] [--only replay|worlds|pairs] [--recorded outcomes.parquet]
+    python tests/bench/race.py [--orders 20] [--draws 2000] [--only replay|six|worlds|pairs] [--recorded outcomes.parquet]
         [--batch] [--world NAME] [--without PIECE] [--constant NAME=VALUE]
 
 Replay: per data set, all suites as one, the smallest margin at which the full grid's routing table passes a candidate
 (to half a point, and among the round margins of MARGINS), then the dollars of a race at that margin to the same
 decision: the winner it settles on, or the routing table on what it ran. Error 10 %, a control share of 10 %.
-`--only pairs`: the same on the two candidates of routellm_binary at RouteLLM's prices, which the design of races has
-not looked at.
+explained: the share of the variance of the deciding difference, by cluster, that the outcomes of all but the reference
+predict, each fold by the others.
+`--only pairs`: the same on the two candidates of routellm_binary at RouteLLM's prices. `--only six`: at the smallest
+margin certified, these three, cascade_llama, agent_context and routellm_binary (both suites as one), and their mean; the
+design of races has not looked at the last three.
 """
 
 from __future__ import annotations
@@ -28,10 +31,13 @@ from scipy.stats import binomtest
 
 from router_lab.fit.table import routing_table
 from router_lab.metrics.paired import Recorded
+from router_lab.metrics.twophase import best_regression, features
 from router_lab.outcomes import OutcomeMatrix, validate_outcomes
+from router_lab.outcomes.matrix import FOLDS
 from router_lab.racing import alpha_spending, order, standing
 from router_lab.racing.nomination import Nomination
 from router_lab.racing.race import Race, RaceRule
+from router_lab.racing.sequential import cluster_means
 from router_lab.racing.standing import Standing
 from tests.bench.race_replay import Run, replay_race
 from tests.bench.race_worlds import WORLDS, Fixed, rows_of, truth_of
@@ -54,6 +60,7 @@ COLUMNS_OF = (
     ("lowest", 8),
     ("highest", 8),
     ("same", 6),
+    ("explained", 11),
 )
 HEAD = f"{'data':24}" + "".join(f"{name:>{width}}" for name, width in COLUMNS_OF) + "  decision"
 
@@ -65,7 +72,7 @@ def main() -> None:
     )
     options.add_argument("--orders", type=int, default=20)
     options.add_argument("--draws", type=int, default=2000)
-    options.add_argument("--only", choices=["replay", "worlds", "pairs"])
+    options.add_argument("--only", choices=["replay", "six", "worlds", "pairs"])
     options.add_argument("--recorded", type=Path, help="outcomes of evals/sweeps/recorded.yaml, by `collect`")
     options.add_argument("--batch", action="store_true", help="replay in the waves of `sweep --race --batch`")
     options.add_argument("--world", default="", help="only worlds whose name holds this")
@@ -80,20 +87,39 @@ def main() -> None:
         setattr(CONSTANTS[name], name, float(value))
     if given.only == "pairs":
         pairs(given.orders, given.batch)
+    files = [DATA / "lineage_bench.parquet", DATA / "pricerev_prevgen.parquet"]
+    files += [given.recorded] if given.recorded else []
     if given.only in (None, "replay"):
-        files = [DATA / "lineage_bench.parquet", DATA / "pricerev_prevgen.parquet"]
-        replays([*files, given.recorded] if given.recorded else files, given.orders, given.batch)
+        replays(sets_of(files), (("any", FINE), ("round", MARGINS)), given.orders, given.batch)
+    if given.only == "six":
+        unseen = [DATA / f"{name}.parquet" for name in ("cascade_llama", "agent_context", "routellm_binary")]
+        replays(sets_of([*files, *unseen]), (("any", FINE),), given.orders, given.batch)
     if given.only in (None, "worlds"):
         worlds(given.draws, given.world)
 
 
-def replays(files: Sequence[Path], orders: int, batch: bool = False) -> None:
-    """A line for each data set, kind of margin and kind of reference, then the mean over data sets."""
+def _explained(quality: Floats, group: NDArray[np.int64], decision: int, reference: int) -> float:
+    means = cluster_means(quality, np.unique(group, return_inverse=True)[1])
+    others = np.delete(means, reference, axis=1)
+    every, fold = np.ones(len(means)), np.arange(len(means)) % FOLDS
+    difference = means[:, decision] - means[:, reference]
+    found = best_regression(difference, every > 0, every, [features(others)], fold)
+    return float(1 - found.left / difference.var())
+
+
+def sets_of(files: Sequence[Path]) -> dict[str, Data]:
+    """The data sets that are there, by name."""
     for path in (path for path in files if not path.exists()):
         print(f"{path.stem}: skipped, {path} is not there")
-    sets = {path.stem: _complete(path) for path in files if path.exists()}
+    return {path.stem: _complete(path) for path in files if path.exists()}
+
+
+def replays(
+    sets: dict[str, Data], kinds: Sequence[tuple[str, Sequence[float]]], orders: int, batch: bool = False
+) -> None:
+    """A line for each data set, kind of margin and kind of reference, then the mean over data sets."""
     print(HEAD)
-    for kind, ladder in (("any", FINE), ("round", MARGINS)):
+    for kind, ladder in kinds:
         for named in (False, True):
             shares = [
                 _replayed(name, data, kind, ladder, named, orders, batch) for name, data in sets.items()
@@ -113,8 +139,7 @@ def pairs(orders: int, batch: bool) -> None:
     if not path.exists():
         print(f"{path.stem}: skipped, {path} is not there")
         return
-    quality, _, group, names = _complete(path)
-    cost = np.tile([24.7 if name.startswith("gpt") else 0.24 for name in names], (len(quality), 1))
+    quality, cost, group, names = _complete(path)
     data = OutcomeMatrix.from_frame(validate_outcomes(pd.read_parquet(path)))
     maths = np.array([data.suites[code].startswith("gsm8k") for code in data.suite])
     print(HEAD)
@@ -147,7 +172,7 @@ def _replayed(
         same.append(_raced_decision(run, q, c, g, reference if named else None, margin) == decision)
     print(
         f"{name:24}{kind:>9}{100 * margin:8.1f}{who:>11}{np.mean(shares):8.2f}{min(shares):8.2f}{max(shares):8.2f}"
-        f"{np.mean(same):6.0%}  {names[decision]} for {names[reference]}", flush=True,
+        f"{np.mean(same):6.0%}{_explained(quality, group, decision, reference):11.2f}  {names[decision]} for {names[reference]}", flush=True,
     )  # fmt: skip
     return float(np.mean(shares))
 
@@ -158,7 +183,10 @@ def _complete(path: Path) -> Data:
     kept = (~np.isnan(data.quality)).mean(axis=0) > 0.95
     rows = ~np.isnan(data.quality[:, kept]).any(axis=1)
     names = [str(c) for c, keep in zip(data.candidates, kept, strict=True) if keep]
-    return data.quality[rows][:, kept], np.nan_to_num(data.cost_usd[rows][:, kept]), data.group[rows], names
+    cost = np.nan_to_num(data.cost_usd[rows][:, kept])
+    if path.stem == "routellm_binary":  # RouteLLM's prices a million tokens, for it recorded none
+        cost = np.tile([24.7 if name.startswith("gpt") else 0.24 for name in names], (len(cost), 1))
+    return data.quality[rows][:, kept], cost, data.group[rows], names
 
 
 def _decision(

@@ -47,13 +47,7 @@ def as_an_earlier_version(path: Path) -> None:
     """The manifest as it was written before eliminations had a look and the control share its name."""
     said = json.loads(path.read_text())
     race = said["race"]
-    race["floor"], lots = race.pop("control_share"), race.pop("lots")
-    race["on_floor"] = {
-        suite: [name for name, lot in zip(names, lots[suite], strict=True) if lot < race["floor"]]
-        for suite, names in race["order"].items()
-    }
-    for one in race["skipped"]:
-        assert set(one.pop("shares")) == {race["floor"]}
+    race["floor"], race["on_floor"] = race.pop("control_share"), race.pop("on_control")
     for one in race["left"]:
         del one["look"]
     path.write_text(json.dumps(said))

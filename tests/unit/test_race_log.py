@@ -14,7 +14,7 @@ from router_lab.runtime.model import Candidate
 
 def suite() -> SuiteRace:
     entrants, samples = [Entrant(Candidate(name), "1") for name in ("m", "n")], [str(i) for i in range(60)]
-    return SuiteRace("s", entrants, samples, list(range(1, 61)), [30, 60], Race(RaceRule(), 2), [0.5] * 60)
+    return SuiteRace("s", entrants, samples, list(range(1, 61)), [30, 60], Race(RaceRule(), 2), [False] * 60)
 
 
 def begun(folder: Path) -> RaceLog:

@@ -77,29 +77,6 @@ def test_what_a_record_says_of_each_sample() -> None:
     assert still.why_unrun("s", POOR) == "raced: was not needed then" and still.why_unrun("t", POOR) is None
 
 
-def test_a_record_says_on_which_share_each_part_was_run() -> None:
-    said = {
-        "control_share": 0.25,
-        "order": {"s": ORDER},
-        "lots": {"s": [0.9, 0.1, 0.3, 0.3, 0.6]},
-        "skipped": [
-            {
-                "suite": "s",
-                "model": "poor",
-                "effort": "low",
-                "ranges": [[1, 3], [3, 5]],
-                "shares": [0.25, 0.5],
-            }
-        ],
-    }
-    record = RaceRecord.model_validate(said)
-    assert record.inclusion("s", POOR) == {"a": 1.0, "b": 0.25, "c": 0.25, "d": 0.5, "e": 0.5}
-    # Lots below the share of their part: .1 below .25, .3 not; .3 below .5, .6 not.
-    assert record.not_due("s", POOR) == {"c", "e"} and record.not_due("s", GOOD) == set()
-    written = record.model_dump(mode="json")
-    assert "on_control" not in written and RaceRecord.model_validate(written) == record
-
-
 def test_a_record_without_ranges_left_out_all_that_came_after_leaving() -> None:
     """As the first version wrote it, which knew of nobody who waits."""
     old = {key: value for key, value in OLD.items() if key not in ("skipped", "on_floor", "winners")}
@@ -148,15 +125,7 @@ def test_a_race_that_an_earlier_version_began_goes_on_with_the_same_decisions(tm
         log.write([look], start)
         start = end
     log.write(
-        [
-            {
-                "suite": "s",
-                "upto": None,
-                "quality": quality.tolist(),
-                "cost_usd": dollars.tolist(),
-                "leaves": again.finish(quality.tolist(), dollars.tolist()),
-            }
-        ],
+        [{"suite": "s", "upto": None, "quality": quality.tolist(), "leaves": again.finish(quality.tolist())}],
         6,
     )
     old_words(log.path)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from router_lab.racing.history import History
 from router_lab.racing.nomination import Nomination
 from router_lab.racing.sequential import Tally
 from router_lab.racing.standing import Standing, gap, standing
@@ -106,14 +105,12 @@ def test_nobody_counts_before_the_first_of_a_nomination_is_shown() -> None:
     nomination = Nomination([0, 1], 0, (0.05, 0.005), 0.1, 0.9, looks, past)
     wave = np.ones((100, 3))
     wave[::3, 0] = 0  # the first loses a third to both others; the second loses nothing
-    history = History(3)
-    history.add(np.concatenate([np.ones((20, 3)), wave]), np.ones(3))
-    nomination.add(wave, history)
+    nomination.add(wave)
     everybody = np.ones(3, bool)
     assert nomination.matches[1].matched.all() and not nomination.matches[0].matched[1:].any()
     assert nomination.shown(everybody) == [] and not nomination.matched(1)[1:].any()
     open_gate = Nomination([1, 0, 2], 0, (0.05, 0.005), 0.1, 0.9, looks, past)
-    open_gate.add(wave, history)
+    open_gate.add(wave)
     assert open_gate.shown(everybody) == [1, 2]
     assert open_gate.matched(0).tolist() == [True, False, False] and open_gate.matched(2).all()
 
@@ -122,7 +119,7 @@ def test_those_who_join_share_the_error_and_the_first_has_all_of_it() -> None:
     past = Tally(4)
     past.add(np.ones((20, 4)))
     nomination = Nomination([3, 2, 1, 0], 0, (0.05, 0.005), 0.1, 0.9, (20, 120), past)
-    assert [m.error for m in nomination.matches] == pytest.approx(
+    assert [m._alpha for m in nomination.matches] == pytest.approx(
         [0.05, 0.05 * 0.9, 0.05 * 0.09, 0.05 * 0.009]
     )
-    assert sum(m.error for m in nomination.matches[1:]) <= 0.05
+    assert sum(m._alpha for m in nomination.matches[1:]) <= 0.05

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router_lab.racing.history import History
 from router_lab.racing.nomination import Nomination
 from router_lab.racing.order import in_share, waves, whole_clusters
 from router_lab.racing.outlook import race_picture
@@ -68,13 +67,6 @@ def test_sums_that_grow_say_what_the_whole_past_says() -> None:
     cheap = Tally(2)
     cheap.add(np.tile([1.0, 1.0], (20, 1)))
     assert cheap.lower(0.05).all()  # equal prices: each costs no more than the other
-
-
-def seen(means: np.ndarray) -> History:
-    """Of candidates that ran everything."""
-    history = History(means.shape[1])
-    history.add(means, np.ones(means.shape[1]))
-    return history
 
 
 def rows(*columns: str) -> np.ndarray:
@@ -145,7 +137,7 @@ def waiting_outcomes(price: float | None = None) -> tuple[np.ndarray, np.ndarray
     quality[1::50, [0]] = quality[1::50, [3]] = 0
     quality[2:160:7, 1] = 0
     own = np.where(np.arange(n) % 2, 0.0, 3.9) if price is None else np.full(n, price)
-    return quality, np.column_stack([np.full(n, 2.0), own, np.full(n, 3.8), np.full(n, 3.7)])
+    return quality, np.column_stack([np.full(n, 2.0), own, np.full(n, 9.0), np.full(n, 8.0)])
 
 
 def raced(
@@ -183,8 +175,8 @@ FOUR = [Entrant(Candidate(name)) for name in ("mid", "odd", "best", "dear")]
 def fresh() -> SuiteRace:
     """That race before its first look, every sample a cluster of its own."""
     n, race = LOOKS[-1], Race(RaceRule(0.1), 4, looks=LOOKS)
-    lots = [(i - 3) % 10 / 10 for i in range(n)]
-    return SuiteRace("s", FOUR, [str(i) for i in range(n)], list(range(1, n + 1)), LOOKS, race, lots)
+    control = [i % 10 == 3 for i in range(n)]
+    return SuiteRace("s", FOUR, [str(i) for i in range(n)], list(range(1, n + 1)), LOOKS, race, control)
 
 
 def ended() -> tuple[SuiteRace, np.ndarray, dict[int, int]]:
@@ -201,14 +193,11 @@ def test_who_waits_runs_the_control_share_alone_and_is_released_where_the_grid_d
     suite, quality, due = ended()
     # From 160 to 280 and from 400 to 520 it is due on 12 of 120 samples.
     assert due == {40: 40, 160: 160, 280: 172, 400: 292, 520: 304}
-    assert suite.ranges(3, 520) == [(160, 280, 0.1), (400, 520, 0.1)] and suite.ranges(0, 520) == []
-    assert suite.catching_up == (
-        [],
-        1.0,
-    )  # those who run have skipped nothing, so the race may be asked at once
+    assert suite.ranges(3, 520) == [(160, 280), (400, 520)] and suite.ranges(0, 520) == []
+    assert suite.catching_up == []  # those who run have skipped nothing, so the race may be asked at once
     # 0 and 1 lose 63 and 75 of 520 samples, 11 against each other one way and 23 the other: whichever is the target
     # passes against the other at a margin of .1. 0 and 1 are cheaper than the leader, so each is tested at .1 / 2 or 3.
-    left = suite.finish(quality.tolist(), quality.tolist())
+    left = suite.finish(quality.tolist())
     assert [(one.column, one.reason) for one in left] == [(2, "not_needed"), (3, "not_needed")]
     assert suite.catching_up is None and len(suite.samples_of(3, 520)) == 304
     assert [(one.candidate, one.after, one.look) for one in suite.eliminations] == [
@@ -217,8 +206,8 @@ def test_who_waits_runs_the_control_share_alone_and_is_released_where_the_grid_d
     ]
     # 13 samples a mark: 160 to 280 are the marks 12.3 to 21.5, of which the first is whole by more than half.
     assert race_picture(suite).splitlines() == [
-        # 216 each of two that cost 3.8 and 3.7, of 520 each of four that cost 2, 1.95, 3.8 and 3.7.
-        "s: not settled: mid, odd; 432 of 2080 samples saved, about 27% of the dollars",
+        # 216 each of two that cost 9 and 8, of 520 each of four that cost 2, 1.95, 9 and 8.
+        "s: not settled: mid, odd; 432 of 2080 samples saved, about 34% of the dollars",
         "  mid   " + "█" * 40 + "  ran to the end",
         "  odd   " + "█" * 40 + "  ran to the end",
         "  best  " + "█" * 12 + "░" * 10 + "█" * 9 + "░" * 9 + "  not needed after 520",
@@ -252,20 +241,19 @@ def test_one_candidate_alone_is_no_race_and_runs_everything() -> None:
 
 
 def test_who_waited_in_vain_runs_what_it_has_missed() -> None:
-    suite, quality, _ = ended()
-    unknown = [[None] * 4] * LOOKS[-1]
-    assert suite.finish(unknown, unknown) == []  # nothing is known, so nobody passes
-    assert suite.catching_up == ([2, 3], 1.0) and len(suite.samples_of(3, 520)) == 520
-    assert suite.finish(quality.tolist(), waiting_outcomes()[1].tolist()) == []  # 0 and 1 cost alike
+    suite, _, _ = ended()
+    assert suite.finish([[None] * 4] * LOOKS[-1]) == []  # nothing is known, so nobody passes
+    assert suite.catching_up == [2, 3] and len(suite.samples_of(3, 520)) == 520
+    assert suite.finish([[None] * 4] * LOOKS[-1]) == []
     assert suite.catching_up is None and len(suite.samples_of(3, 520)) == 520 and suite.race.racing.all()
 
 
 def test_nobody_is_released_by_a_target_that_does_not_pass_on_the_grid() -> None:
     suite, quality, _ = ended()
-    target = suite.finish(quality.tolist(), quality.tolist())[0].by
+    target = suite.finish(quality.tolist())[0].by
     again, quality, _ = ended()
     quality[:, target] = 0
-    assert again.finish(quality.tolist(), quality.tolist()) == [] and again.catching_up == ([2, 3], 1.0)
+    assert again.finish(quality.tolist()) == [] and again.catching_up == [2, 3]
 
 
 @given(st.integers(0, 2**32), st.floats(0.0, 0.9), st.sampled_from([20, 40, 100]))
@@ -278,7 +266,7 @@ def test_who_has_not_lost_to_the_leader_can_always_pass(seed: int, other: float,
     past.add(quality[:start])
     nominee = Nomination([2], 0, (0.01, 0.005), 0.05, 0.9, looks, past)
     for before, end in pairwise(looks):
-        nominee.add(quality[before:end], seen(quality[:end]))
+        nominee.add(quality[before:end])
         assert not nominee.cannot_pass[1]
 
 
@@ -290,7 +278,7 @@ def test_who_would_have_to_win_more_than_is_left_cannot_pass() -> None:
     past = Tally(3)
     past.add(quality[:100])
     nominee = Nomination([2], 0, (0.01, 0.005), 0.05, 0.9, (100, 180, 200), past)
-    nominee.add(quality[100:180], seen(quality[:180]))
+    nominee.add(quality[100:180])
     assert nominee.cannot_pass.tolist() == [False, True, False]
 
 
