@@ -161,7 +161,7 @@ def _replayed(
     if margin is None or decision is None:
         print(f"{name:24}{kind:>9}{'-':>8}{who:>11}   certifies nothing: reported, not counted")
         return None
-    shares, same = [], []
+    shares, same, told = [], [], _explained(quality, group, decision, reference)
     for seed in range(orders):
         rng = np.random.default_rng(seed)
         shuffled = rng.permutation(len(quality))
@@ -172,7 +172,7 @@ def _replayed(
         same.append(_raced_decision(run, q, c, g, reference if named else None, margin) == decision)
     print(
         f"{name:24}{kind:>9}{100 * margin:8.1f}{who:>11}{np.mean(shares):8.2f}{min(shares):8.2f}{max(shares):8.2f}"
-        f"{np.mean(same):6.0%}{_explained(quality, group, decision, reference):11.2f}  {names[decision]} for {names[reference]}", flush=True,
+        f"{np.mean(same):6.0%}{told:11.2f}  {names[decision]} for {names[reference]}", flush=True,
     )  # fmt: skip
     return float(np.mean(shares))
 
