@@ -244,7 +244,7 @@ def test_what_cannot_be_asked_here_is_said(provider: Provider) -> None:
     found = told(ask(routed, "openai_chat", EASY))
     assert found is not None and found.candidate == Candidate("cheap-openai_chat")
     assert (
-        "of 6 candidates 2 can be asked here (cheap-anthropic: it was measured through anthropic;"
+        "of 6 candidates 2 can be asked here (cheap-anthropic: it was measured through anthropic: use a client"
         in found.reason
     )
     with pytest.raises(PolicyError, match="nobody that can be asked here"):
