@@ -10,14 +10,23 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from router_lab.masking import STARS, is_key
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.reading import read_regular
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
+
+def _no_truth(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("a number is wanted, and this is a truth value")
+    return value
+
+
+NotTruth = BeforeValidator(_no_truth)
+"""For numbers: YAML's `true` is not 1."""
+Share = Annotated[float, NotTruth, Field(ge=0, le=1)]
+Positive = Annotated[float, NotTruth, Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 M = TypeVar("M", bound="Strict")
 LARGEST_YAML = 16 << 20

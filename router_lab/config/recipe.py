@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from router_lab.config.base import Name, Positive, Share, Strict
+from router_lab.config.base import Name, NotTruth, Positive, Share, Strict
 from router_lab.runtime.model import Candidate
 
 
@@ -144,7 +144,7 @@ class Recipe(Strict):
     fold."""
     signals: list[Name] | None = None
     """Those that exist at run time, without `signal_`; null means every one of the outcomes."""
-    stages: Annotated[int, Field(ge=1, le=3)] = 3
+    stages: Annotated[int, NotTruth, Field(ge=1, le=3)] = 3
     """The most candidates that one request may be asked of in turn."""
     latency_p95_s: Positive | None = None
     """The most seconds, at the 95th percentile, that a request of a chain of several stages may

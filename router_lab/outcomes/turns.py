@@ -83,7 +83,8 @@ def spent_by_turn(frame: pd.DataFrame) -> list[Floats | None]:
             row = frame.iloc[at]
             raise InputError(
                 f"outcomes: sample {row['sample_id']!r} of suite {row['suite']!r}: `{TURNS}` adds up to ${whole:.6g}, and "
-                f"`cost_usd` is ${cost:.6g}: it was priced anew without its calls; collect it with calls.parquet beside it"
+                f"`cost_usd` is ${cost:.6g}: it was priced anew without its calls, and is collected with calls.parquet "
+                "beside it; or these are no dollars of each call on its own, as [0.02, 0.01]"
             )
         found.append(summed)
     return found

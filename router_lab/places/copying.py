@@ -43,30 +43,41 @@ class Copy:
             self._mirror.bring(here.entries())
             return self._mirror.root
         above = Store(parent)
-        entry = above.entry(name)
+        seen = above.entries(deep=False)
+        entry = seen.get(name)
         there = {} if entry is not None else here.entries()
         if there and MANIFEST not in there:
             self._mirror = self._of(here, scratch, whole=True)
             self._mirror.bring(there)
             return self._mirror.root
         revision = bool(there)
-        self._mirror = self._of(above, scratch, whole=revision)
+        self._mirror = self._of(above, scratch, whole=revision, seen=None if revision else seen)
         if revision:
             self._mirror.bring(above.entries())
         elif entry is not None:
             self._mirror.bring({name: entry, **_companions(above, name, beside)})
         return self._mirror.root / name
 
-    def _of(self, store: Store, scratch: Path, *, whole: bool) -> Mirror:
+    def _of(
+        self, store: Store, scratch: Path, *, whole: bool, seen: Mapping[str, Entry] | None = None
+    ) -> Mirror:
         root = scratch / (store.address.rpartition("/")[2] or "store")
         root.mkdir()
         stands_for(root, store.address)
-        return Mirror(store, root, whole=whole, journals=self._journals)
+        return Mirror(store, root, whole=whole, journals=self._journals, seen=seen)
 
     def put(self) -> None:
-        """Put back what changed. Raises InputError where another changed the same meanwhile."""
-        if self._gone.alive:
+        """Put back what changed. Raises InputError where another changed the same meanwhile, or
+        the store refuses it; the copy stays then, and the error names its folder."""
+        if not self._gone.alive:
+            return
+        try:
             self._mirror.put()
+        except InputError as error:
+            self._gone.detach()
+            raise InputError(
+                f"{told(str(error))} (what was made is kept in {self._mirror.root.parent})"
+            ) from error
 
     def close(self) -> None:
         """Delete the copy."""

@@ -36,8 +36,9 @@ class Known(NamedTuple):
 class Mirror:
     """The files beneath `root`, and the objects beneath `store` that they were when last seen.
 
-    whole: all of what is there was looked at, so that what is not known was not there; else it is
-    looked at before it is replaced. journals: names of files that only grow and whose lines may
+    whole: all of what is there was looked at, so that what is not known was not there; else `seen`
+    is what lay directly beneath in the beginning, and what lies deeper is looked at before it is
+    replaced. journals: names of files that only grow and whose lines may
     stand in any order: where two grew, both have all lines.
     """
 
@@ -49,7 +50,9 @@ class Mirror:
         whole: bool,
         journals: Collection[str] = (),
         known: Mapping[str, Known] | None = None,
+        seen: Mapping[str, Entry] | None = None,
     ) -> None:
+        self._seen = seen
         self.store, self.root, self.whole, self.journals = store, root, whole, journals
         self.known = dict(known or {})
 
@@ -130,7 +133,10 @@ class Mirror:
     def _expected(self, name: str) -> str:
         if name in self.known:
             return self.known[name].stamp
-        found = None if self.whole else self.store.entry(name)
+        if self._seen is not None and "/" not in name:
+            found = self._seen.get(name)
+        else:
+            found = None if self.whole else self.store.entry(name)
         return ABSENT if found is None else found.stamp
 
     def _agreed(self, name: str, data: bytes) -> bool:

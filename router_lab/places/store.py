@@ -52,8 +52,13 @@ class Store:
     """
 
     def __init__(self, address: str) -> None:
-        self.address = address.rstrip("/")
-        self.scheme = self.address.partition(":")[0].lower()
+        scheme, _, rest = address.rstrip("/").partition("://")
+        if any(part in ("", ".", "..") for part in rest.split("/")):
+            raise InputError(
+                f"{address}: an address is a bucket and names, with one / between them; none may be empty, . or .."
+            )
+        self.scheme = scheme.lower()
+        self.address = f"{self.scheme}://{rest}"
         self._fs, root = _opened(self.address, self.scheme)
         self._root = root.rstrip("/")
 
@@ -64,14 +69,22 @@ class Store:
             self._fs.invalidate_cache()
             try:
                 found = self._fs.find(self._root, maxdepth=None if deep else 1, detail=True)
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                if _code(error) == "NoSuchBucket":
+                    raise
                 return {}
         names = {path: path.removeprefix(self._root).lstrip("/") for path in found}
         return {
-            _careful(names[path], self.address): _entry(info)
+            names[path] if _is_path(names[path]) else self._refused(names[path]): _entry(info)
             for path, info in sorted(found.items())
-            if info["type"] == "file" and names[path]
+            if info["type"] == "file" and names[path] and not _is_marker(names[path], info)
+            if deep or _is_path(names[path])
         }
+
+    def _refused(self, name: str) -> str:
+        raise InputError(
+            f"{self.address}: holds an object named {name[:200]!r}, which no file can be; move it away"
+        )
 
     def entry(self, name: str) -> Entry | None:
         """The object `name`; None where there is none, or a folder."""
@@ -187,14 +200,16 @@ def _entry(info: Mapping[str, Any]) -> Entry:
     return Entry(str(stamp), int(found.get("size") or 0), modified)
 
 
-def _careful(name: str, address: str) -> str:
+def _is_path(name: str) -> bool:
     """A key of a store may be any text; as a path on this machine some would leave the folder."""
     leaves = any(part in ("", ".", "..") for part in name.split("/"))
-    if leaves or "\0" in name or (os.sep == "\\" and "\\" in name):
-        raise InputError(
-            f"{address}: holds an object named {name[:200]!r}, which no file can be; move it away"
-        )
-    return name
+    return not (leaves or "\0" in name or (os.sep == "\\" and "\\" in name))
+
+
+def _is_marker(name: str, info: Mapping[str, Any]) -> bool:
+    """Whether an object is what consoles make of a new folder: empty, with a name that ends in
+    /."""
+    return name.endswith("/") and not info.get("size")
 
 
 def _was_refused(error: BaseException, expected: str) -> bool:
@@ -202,13 +217,17 @@ def _was_refused(error: BaseException, expected: str) -> bool:
     if isinstance(error, FileExistsError):
         return True
     if isinstance(error, FileNotFoundError):
-        said = getattr(error.__cause__, "response", {}).get("Error", {}).get("Code")
-        return expected != ABSENT and said == "NoSuchKey"
+        return expected != ABSENT and _code(error) == "NoSuchKey"
     codes = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
-    response = getattr(error.__cause__, "response", None) or getattr(error, "response", None) or {}
-    said = response.get("Error", {}).get("Code") if isinstance(response, Mapping) else None
     return (
-        said in codes
+        _code(error) in codes
         or getattr(error, "code", None) in (412, 409)
         or getattr(error, "errno", 0) == errno.EEXIST
     )
+
+
+def _code(error: BaseException) -> str | None:
+    """What S3 calls a failure."""
+    response = getattr(error.__cause__, "response", None) or getattr(error, "response", None)
+    found = response.get("Error", {}).get("Code") if isinstance(response, Mapping) else None
+    return None if found is None else str(found)

@@ -11,6 +11,7 @@ from urllib.request import url2pathname
 
 from router_lab.runtime.errors import InputError, RouterLabError
 
+_EMPTY = re.compile(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]+:/+", re.IGNORECASE)
 _FILE = re.compile(r"file:/", re.IGNORECASE)
 # One slash is what pathlib leaves of two. A drive has one letter.
 _ADDRESS = re.compile(r"(?!file:)([A-Za-z][A-Za-z0-9+.-]+):/+[^/]", re.IGNORECASE)
@@ -24,8 +25,8 @@ def is_address(given: object) -> bool:
 def local_path(given: str | os.PathLike[str], error: type[RouterLabError] = InputError) -> Path:
     """`given` as a path of this machine; `file:///a%20b` is `/a b`.
 
-    Raises InputError, or `error`, for an address of a store, and for a `file://` of another
-    machine.
+    Raises InputError, or `error`, for an address of a store, for one that names no bucket, and for
+    a `file://` of another machine.
     """
     text = os.fspath(given)
     if is_address(text):
@@ -34,6 +35,8 @@ def local_path(given: str | os.PathLike[str], error: type[RouterLabError] = Inpu
             "`router_lab.places.fetched` copies what is there, `router_lab.places.copy` puts back what changes, and a "
             "PolicyStore takes `router_lab.places.follow(…)` (pip install 'router-lab[s3]', docs/addresses.md)"
         )
+    if _EMPTY.fullmatch(text) is not None:
+        raise error(f"{text}: names no bucket; write {text.partition(':')[0]}://bucket/name")
     if _FILE.match(text) is None:
         return Path(given)
     parts = urlsplit(text)

@@ -101,7 +101,7 @@ def test_the_first_run_writes_its_manifest_before_its_first_sample(
     def killed(*_: object) -> None:
         raise RuntimeError("killed")
 
-    monkeypatch.setattr("router_lab.sweep.run.run_tasks", killed)
+    monkeypatch.setattr("router_lab.sweep.engines.local.run_tasks", killed)
     with pytest.raises(RuntimeError, match="killed"):
         run_sweep(project(tmp_path, server), tmp_path / "logs", quiet=True)
     said = json.loads((tmp_path / "logs/sweep.json").read_text())

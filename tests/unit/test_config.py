@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from router_lab.config import Effort, Gates, Prices, Recipe, Suite, Sweep, load, load_map
-from router_lab.config.base import read_yaml
+from router_lab.config.base import parse, read_yaml
 from router_lab.runtime.errors import InputError
 
 FAULTS = [
@@ -121,3 +121,20 @@ def test_brackets_inside_of_brackets_end_before_they_take_the_square_of_their_nu
     (tmp_path / "x.yaml").write_text("[" * 101 + "]" * 101)
     with pytest.raises(InputError, match=r"x.yaml: is nested too deeply"):
         read_yaml(tmp_path / "x.yaml")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"stages": True},
+        {"latency_p95_s": True},
+        {"min_seen": True},
+        {"rule": {"margin": 0.02, "confidence": True}},
+    ],
+)
+def test_a_truth_value_is_no_number(more: dict[str, object]) -> None:
+    recipe = {"name": "r", "rule": {"margin": 0.02, "confidence": 0.9}, **more}
+    with pytest.raises(
+        InputError, match=r"recipe\.yaml: .*(a number is wanted, and this is a truth value|is True)"
+    ):
+        parse(Recipe, recipe, where="recipe.yaml")

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from inspect_ai import Task
 from inspect_ai.dataset import Sample
 
+from router_lab.cli import cli
 from router_lab.config import Price
 from router_lab.config.sweep import RaySpec
 from router_lab.prices import PriceTable, Tokens
@@ -408,3 +410,10 @@ def test_samples_in_sandboxes_take_more_of_a_machine() -> None:
     assert cpus_of(Task(dataset=[Sample("a")], sandbox="local"), spec) == 4
     assert cpus_of(Task(dataset=[Sample("a"), Sample("b", sandbox="local")]), spec) == 4
     assert cpus_of(Task(dataset=[Sample("a")], metadata={CODE_KEY: {"said": "a guard"}}), spec) == 4
+
+
+def test_many_machines_and_batches_are_refused_before_anything_is_looked_at(tmp_path: Path) -> None:
+    file = heard_sweep(tmp_path)
+    for more in ([], ["--dry-run"]):
+        said = CliRunner().invoke(cli, ["sweep", str(file), "--engine", "ray", "--batch", *more])
+        assert said.exit_code == 2 and "--engine ray runs no --batch" in said.output

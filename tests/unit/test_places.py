@@ -246,6 +246,49 @@ def test_what_a_command_would_overwrite_here_it_overwrites_there(memory: MemoryF
     assert objects(memory) == {"new.parquet": b"1", "calls.parquet": b"2"}
 
 
+def test_of_two_who_write_a_new_file_the_second_is_told_and_keeps_what_it_made(
+    memory: MemoryFileSystem, tmp_path: Path
+) -> None:
+    with (
+        pytest.raises(
+            InputError, match=r"^memory://bucket/new.json: was changed there by another .*is kept in "
+        ) as told_,
+        copy(f"{STORE}/new.json") as mine,
+    ):
+        mine.write_bytes(b"mine")
+        with copy(f"{STORE}/new.json") as other:
+            other.write_bytes(b"other")
+    assert objects(memory) == {"new.json": b"other"}
+    found = re.search(r"kept in ([^)]*)\)", str(told_.value))
+    assert found is not None and [path.read_bytes() for path in Path(found[1]).rglob("new.json")] == [b"mine"]
+
+
+def test_an_empty_folder_of_a_console_is_passed_over(memory: MemoryFileSystem) -> None:
+    memory.store["/bucket/pol/archive/"] = _file(memory, b"")
+    memory.pipe_file("/bucket/pol/a.json", b"1")
+    assert list(Store(f"{STORE}/pol").entries()) == ["a.json"]
+    assert (fetched(f"{STORE}/pol") / "a.json").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize("address", ["memory://b/../c", "memory://b/./c", "memory://b//c", "memory:///c"])
+def test_an_address_has_no_dots_and_no_empty_names(address: str) -> None:
+    with pytest.raises(InputError, match=r"none may be empty, \. or \.\."):
+        Store(address)
+
+
+def test_an_address_without_a_bucket_is_no_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for text in ("s3://", "gs:///", "s3:/"):
+        with pytest.raises(InputError, match=r"names no bucket; write (s3|gs)://bucket/name"):
+            local_path(text)
+    assert local_path("C:/") == Path("C:/") and list(tmp_path.iterdir()) == []
+
+
+def test_a_scheme_may_be_in_capitals(memory: MemoryFileSystem) -> None:
+    memory.pipe_file("/bucket/a", b"1")
+    assert Store("MEMORY://bucket").address == STORE and fetched("Memory://bucket/a").read_bytes() == b"1"
+
+
 def test_names_that_would_leave_the_folder_are_refused(memory: MemoryFileSystem, tmp_path: Path) -> None:
     memory.store["/bucket/logs/../../../etc/passwd"] = memory.store.get("x") or _file(memory, b"no")
     with pytest.raises(

@@ -7,9 +7,10 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from router_lab.fit.choose import _alike, _low, _pooled, _statistics
+from router_lab.fit.choose import _alike, _low
 from router_lab.fit.drawn import completed
 from router_lab.fit.evidence import Evidence, Goal
+from router_lab.fit.sums import pooled, statistics
 from router_lab.fit.walk import walk
 from router_lab.metrics import clustered_mean, estimate_of_sums, paired_saving
 from router_lab.metrics.paired import Paired, Recorded
@@ -226,7 +227,7 @@ def test_a_choice_is_no_bolder_than_the_bound_that_tests_it() -> None:
     drawn = RNG.random(400) < 0.25
     after = completed(evidence(400, drawn, share=0.25), drawn, np.zeros(400, np.int64))
     goal, everywhere = Goal("margin", 0.9, 0.9), np.zeros(400, np.int64)
-    sums = _pooled(_statistics(everywhere[None], after, goal))
+    sums = pooled(statistics(everywhere[None], after, goal))
     tested = walk(everywhere[:, None], after, goal).estimate
     assert _alike(sums)[0] == drawn.sum() == tested.independent
     assert _low(sums, goal, 1.0)[0] == pytest.approx(tested.low(0.9))
