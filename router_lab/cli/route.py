@@ -74,6 +74,8 @@ def route(
         )  # fmt: skip
         return
     both = ", with escalation" if with_escalation(loaded, loaded.candidates.index(decision.candidate)) else ""
+    if decision.cap_usd is not None or decision.cap_turns is not None:
+        both += ", of a run that nothing stops (its cap is a limit below; `replay` has the dollars under it)"
     limits = [f"{name} {value:g}" for name, value in decision.limits._asdict().items() if value is not None]
     more = ["", *table(rows, decision)] if explain else []
     more += [f"  {escalates(loaded)}"] if explain and loaded.spec.escalation else []
