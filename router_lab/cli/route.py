@@ -73,9 +73,6 @@ def route(
             | (chain if decision.chain else {}) | around_json(decision.profile)
         )  # fmt: skip
         return
-    both = ", with escalation" if with_escalation(loaded, loaded.candidates.index(decision.candidate)) else ""
-    if decision.cap_usd is not None or decision.cap_turns is not None:
-        both += ", of a run that nothing stops (its cap is a limit below; `replay` has the dollars under it)"
     limits = [f"{name} {value:g}" for name, value in decision.limits._asdict().items() if value is not None]
     more = ["", *table(rows, decision)] if explain else []
     more += [f"  {escalates(loaded)}"] if explain and loaded.spec.escalation else []
@@ -87,13 +84,22 @@ def route(
             if (chance := decision.propensity) < 1
             else []
         ),
-        f"  predicted quality {decision.quality:.3f}, ${decision.cost_usd:.6f} on tier {decision.tier}{both}",
+        _predicted(decision, with_escalation(loaded, loaded.candidates.index(decision.candidate))),
         *(f"  note      {note}" for note in told),
         *(f"  {name:10}{text}" for name, text in (*around_rows(decision), *decision_rows(decision))),
         f"  fallbacks {', '.join(map(str, decision.fallbacks)) or 'none'}",
         *([f"  limits    {', '.join(limits)}"] if limits else []),
         *more,
         f"  revision  {decision.revision}",
+    )
+
+
+def _predicted(decision: Decision, further: bool) -> str:
+    more = ", with escalation" if further else ""
+    if decision.cap_usd is not None or decision.cap_turns is not None:
+        more += ", of a run that nothing stops (its cap is a limit below; `replay` has the dollars under it)"
+    return (
+        f"  predicted quality {decision.quality:.3f}, ${decision.cost_usd:.6f} on tier {decision.tier}{more}"
     )
 
 

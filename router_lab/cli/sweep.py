@@ -93,10 +93,6 @@ def sweep(
     folder = log_dir or default_log_dir(load(Sweep, sweep_file), sweep_file.parent)
     if pilot and not dry_run:
         raise click.UsageError("--pilot goes with --dry-run; to run a few samples use --limit")
-    if batch and engine != "local":
-        raise click.UsageError(
-            f"--engine {engine} runs no --batch, of which one process bounds what is in flight; leave one of them out"
-        )
     racing = _race_options(sweep_file) if race else None
     options = SweepOptions(sweep_file, folder, limit, budget_usd, racing, batch, engine)
     if dry_run and not pilot:
@@ -141,6 +137,14 @@ class SweepOptions:
     race: RaceOptions | None
     batch: bool
     engine: EngineName
+
+    def __post_init__(self) -> None:
+        """Raises click.UsageError for options that exclude each other."""
+        if self.batch and self.engine != "local":
+            raise click.UsageError(
+                f"--engine {self.engine} runs no --batch, of which one process bounds what is in flight; leave one of "
+                "them out"
+            )
 
     def run(self, quiet: bool) -> SweepResult:
         """Run what is missing of it."""

@@ -72,7 +72,7 @@ def perfect(gain: Floats, cheap_usd: Floats, dear_usd: Floats, weight: Floats, m
         order = worth[np.argsort(-gain[worth] / np.maximum(dear_usd[worth], 1e-300), kind="stable")]
         added = weight[order] * gain[order]
         before = np.cumsum(added) - added
-        asked[order] = np.clip((lacking - before) / added, 0.0, 1.0)
+        asked[order] = np.clip(lacking - before, 0.0, added) / added
     dear = float((weight * dear_usd).sum())
     saved = dear - float((weight * (cheap_usd + asked * dear_usd)).sum())
     total = float(weight.sum())
