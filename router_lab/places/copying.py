@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from router_lab.places.mirror import Mirror
@@ -43,8 +43,10 @@ class Copy:
             self._mirror.bring(here.entries())
             return self._mirror.root
         above = Store(parent)
-        seen = above.entries(deep=False)
-        entry = seen.get(name)
+        seen: Mapping[str, Entry] | None = None
+        with suppress(InputError):  # who may read may yet not list
+            seen = above.entries(deep=False)
+        entry = above.entry(name) if seen is None else seen.get(name)
         there = {} if entry is not None else here.entries()
         if there and MANIFEST not in there:
             self._mirror = self._of(here, scratch, whole=True)

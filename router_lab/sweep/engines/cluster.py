@@ -10,10 +10,11 @@ from __future__ import annotations
 import datetime as dt
 import os
 import signal
+import sys
 import threading
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -287,6 +288,9 @@ def _connected() -> Iterator[None]:
     if main:  # Ray's own ends the process without a word
         signal.signal(signal.SIGTERM, before)
     try:
-        yield
+        with redirect_stdout(
+            sys.stderr
+        ):  # Ray tells of dead machines on standard output, which --json is for
+            yield
     finally:
         ray.shutdown()
