@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime as dt
 import os
 import signal
-import sys
 import threading
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
