@@ -34,7 +34,7 @@ from router_lab.sweep.engines.portions import Portions, cpus_of, refuse_halves, 
 from router_lab.sweep.engines.slices import Slice, claim
 from router_lab.sweep.engines.worker import Ended, Job, run_slice
 from router_lab.sweep.finished import finished_samples
-from router_lab.sweep.progress import Counts, Progress
+from router_lab.sweep.progress import Counts, Progress, default_stream
 from router_lab.sweep.settings import Where
 from router_lab.sweep.stop import Stops
 
@@ -287,9 +287,8 @@ def _connected() -> Iterator[None]:
     if main:  # Ray's own ends the process without a word
         signal.signal(signal.SIGTERM, before)
     try:
-        with redirect_stdout(
-            sys.stderr
-        ):  # Ray tells of dead machines on standard output, which --json is for
+        # Ray tells of dead machines on standard output, which --json is for.
+        with redirect_stdout(default_stream()):
             yield
     finally:
         ray.shutdown()
