@@ -53,7 +53,8 @@ class Copy:
             self._mirror.bring(there)
             return self._mirror.root
         revision = bool(there)
-        self._mirror = self._of(above, scratch, whole=revision, seen=None if revision else seen)
+        empty = name if entry is None else None
+        self._mirror = self._of(above, scratch, whole=revision, seen=seen, empty=empty)
         if revision:
             self._mirror.bring(above.entries())
         elif entry is not None:
@@ -61,12 +62,13 @@ class Copy:
         return self._mirror.root / name
 
     def _of(
-        self, store: Store, scratch: Path, *, whole: bool, seen: Mapping[str, Entry] | None = None
-    ) -> Mirror:
+        self, store: Store, scratch: Path, *, whole: bool, seen: Mapping[str, Entry] | None = None,
+        empty: str | None = None,
+    ) -> Mirror:  # fmt: skip
         root = scratch / (store.address.rpartition("/")[2] or "store")
         root.mkdir()
         stands_for(root, store.address)
-        return Mirror(store, root, whole=whole, journals=self._journals, seen=seen)
+        return Mirror(store, root, whole=whole, journals=self._journals, seen=seen, empty=empty)
 
     def put(self) -> None:
         """Put back what changed. Raises InputError where another changed the same meanwhile, or

@@ -37,9 +37,9 @@ class Mirror:
     """The files beneath `root`, and the objects beneath `store` that they were when last seen.
 
     whole: all of what is there was looked at, so that what is not known was not there; else `seen`
-    is what lay directly beneath in the beginning, and what lies deeper is looked at before it is
-    replaced. journals: names of files that only grow and whose lines may
-    stand in any order: where two grew, both have all lines.
+    is what lay directly beneath in the beginning, in the folder `empty` there was nothing, and what
+    lies deeper elsewhere is looked at before it is replaced. journals: names of files that only
+    grow and whose lines may stand in any order: where two grew, both have all lines.
     """
 
     def __init__(
@@ -51,8 +51,9 @@ class Mirror:
         journals: Collection[str] = (),
         known: Mapping[str, Known] | None = None,
         seen: Mapping[str, Entry] | None = None,
+        empty: str | None = None,
     ) -> None:
-        self._seen = seen
+        self._seen, self._empty = seen, empty
         self.store, self.root, self.whole, self.journals = store, root, whole, journals
         self.known = dict(known or {})
 
@@ -133,10 +134,13 @@ class Mirror:
     def _expected(self, name: str) -> str:
         if name in self.known:
             return self.known[name].stamp
-        if self._seen is not None and "/" not in name:
+        folder, deeper, _ = name.partition("/")
+        if self.whole or (deeper and folder == self._empty):
+            found = None
+        elif self._seen is not None and not deeper:
             found = self._seen.get(name)
         else:
-            found = None if self.whole else self.store.entry(name)
+            found = self.store.entry(name)
         return ABSENT if found is None else found.stamp
 
     def _agreed(self, name: str, data: bytes) -> bool:

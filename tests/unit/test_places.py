@@ -263,6 +263,19 @@ def test_of_two_who_write_a_new_file_the_second_is_told_and_keeps_what_it_made(
     assert found is not None and [path.read_bytes() for path in Path(found[1]).rglob("new.json")] == [b"mine"]
 
 
+def test_of_two_who_begin_a_folder_the_second_is_told(memory: MemoryFileSystem) -> None:
+    with (
+        pytest.raises(InputError, match=r"^memory://bucket/new/a.json: was changed there by another"),
+        copy(f"{STORE}/new") as mine,
+    ):
+        mine.mkdir()
+        (mine / "a.json").write_bytes(b"mine")
+        with copy(f"{STORE}/new") as other:
+            other.mkdir()
+            (other / "a.json").write_bytes(b"other")
+    assert objects(memory) == {"new/a.json": b"other"}
+
+
 def test_an_empty_folder_of_a_console_is_passed_over(memory: MemoryFileSystem) -> None:
     memory.store["/bucket/pol/archive/"] = _file(memory, b"")
     memory.pipe_file("/bucket/pol/a.json", b"1")
