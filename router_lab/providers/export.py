@@ -12,6 +12,7 @@ import click
 
 from router_lab.providers.evallog import RawLog, event_input, find_logs, model_events, resolve
 from router_lab.providers.keys import canonical_messages, marks, request_key
+from router_lab.providers.logprobs import LOGPROBS, rounded_logprobs
 from router_lab.providers.store import file_name, read_recording, write_recording
 from router_lab.runtime.errors import InputError, RouterLabError
 from router_lab.runtime.kinds import KINDS
@@ -39,7 +40,8 @@ def export_generations(
 
     Generations of one (candidate, suite) in several logs are joined; for one key the first wins,
     in the order of sample ids: answers that teams did not share (`share_calls`) at a temperature
-    above 0 may differ. What a file in `out_dir` holds already stays as it is. Raises InputError for
+    above 0 may differ. What a file in `out_dir` holds already stays as it is, and gains the
+    log-probabilities of a call that came out the same and was asked for them. Raises InputError for
     a log that no sweep of ours made, two datasets under one suite, or a file that was recorded on
     another dataset or with other weights.
 
@@ -64,7 +66,8 @@ def export_generations(
                 kept[_cell(header)].setdefault(record["key"], record)
     folder = Path(out_dir)
     joined = [
-        (headers[cell], rows | _held(folder, headers[cell])) for cell, rows in sorted(kept.items(), key=str)
+        (headers[cell], _joined(rows, _held(folder, headers[cell])))
+        for cell, rows in sorted(kept.items(), key=str)
     ]
     return [write_recording(folder, header, rows.values()) for header, rows in joined]
 
@@ -87,6 +90,24 @@ def _held(folder: Path, header: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
                 "are never joined: move the file away, or export into another folder"
             )
     return {row["key"]: row for row in rows}
+
+
+def _joined(
+    new: Mapping[str, dict[str, Any]], held: Mapping[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """What was held, what is new, and of what is both and the same the log-probabilities that only
+    the new one has."""
+    gained = {
+        key: before | {LOGPROBS: new[key][LOGPROBS]}
+        for key, before in held.items()
+        if LOGPROBS in new.get(key, {}) and LOGPROBS not in before and _said(before) == _said(new[key])
+    }
+    return {**new, **held, **gained}
+
+
+def _said(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A generation without what differs from call to call and says nothing of the answer."""
+    return {key: value for key, value in record.items() if key not in ("time", LOGPROBS)}
 
 
 def sample_records(
@@ -124,6 +145,7 @@ def _answer(sample: dict[str, Any], output: dict[str, Any]) -> dict[str, Any]:
         "time": output.get("time"),
         "answered_by": output.get("model") or "",
         "error": output.get("error"),
+        LOGPROBS: rounded_logprobs(output),
     }
     return {key: value for key, value in answer.items() if value not in (None, [])}
 

@@ -26,6 +26,7 @@ from inspect_ai.tool import ToolCall, ToolChoice, ToolInfo
 
 from router_lab.inspect_compat import running_sample
 from router_lab.providers.keys import canonical_messages, request_key
+from router_lab.providers.logprobs import told_logprobs
 from router_lab.providers.store import candidate_label, read_header, read_recording, recordings
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
@@ -74,7 +75,7 @@ class RecordedAPI(ModelAPI):
                 "record it with a live sweep and `python -m router_lab.providers.export`"
             )
         call = ModelCall.create(request={"key": key}, response={}, time=record.get("time"))
-        return output_of(record), call
+        return output_of(record, logprobs=bool(config.logprobs)), call
 
     def _key(self, messages: list[dict[str, Any]]) -> str:
         sample, epoch = running_sample()
@@ -97,8 +98,9 @@ class RecordedAPI(ModelAPI):
         return False
 
 
-def output_of(record: dict[str, Any]) -> ModelOutput:
-    """A recorded generation as Inspect's output, with its usage, stop reason and time."""
+def output_of(record: dict[str, Any], *, logprobs: bool = False) -> ModelOutput:
+    """A recorded generation as Inspect's output, with its usage, stop reason and time; where they
+    are asked for and were recorded, with its tokens' log-probabilities."""
     message = ChatMessageAssistant(
         content=record["content"],
         tool_calls=[ToolCall(**call) for call in record["tool_calls"]] if record.get("tool_calls") else None,
@@ -107,7 +109,13 @@ def output_of(record: dict[str, Any]) -> ModelOutput:
     )
     return ModelOutput(
         model=record["answered_by"],
-        choices=[ChatCompletionChoice(message=message, stop_reason=record["stop_reason"])],
+        choices=[
+            ChatCompletionChoice(
+                message=message,
+                stop_reason=record["stop_reason"],
+                logprobs=told_logprobs(record) if logprobs else None,
+            )
+        ],
         usage=ModelUsage(**record["usage"]),
         time=record.get("time"),
         error=record.get("error"),

@@ -11,6 +11,8 @@ from click.testing import CliRunner
 from router_lab.cli import cli
 from router_lab.collect import collect
 from router_lab.outcomes import read_outcomes
+from router_lab.providers.export import export_generations
+from router_lab.providers.store import read_recording, recordings, write_recording
 from router_lab.sweep import run_sweep
 from tests.servers.grid import price, write_project
 from tests.servers.loopback import Loopback, serving
@@ -105,3 +107,39 @@ def test_the_command_leaves_answers_out(server: Loopback, tmp_path: Path) -> Non
     outcomes = read_outcomes(out)
     assert "answer" not in outcomes and (outcomes["signal_agreement"] == 1).all()
     assert outcomes["signals_usd"].tolist() == pytest.approx(outcomes["cost_usd"].tolist())
+
+
+def test_a_recording_gains_log_probabilities_and_plays_them_where_they_are_asked_for(
+    server: Loopback, tmp_path: Path
+) -> None:
+    """Recorded without them at first, again with them: what came out the same gains them, and nothing else changes.
+    What did not come out the same stays as it was recorded first."""
+    recorded = tmp_path / "again/recorded"
+    bare = project(tmp_path / "bare", server)
+    run_sweep(bare, tmp_path / "bare/logs", quiet=True)
+    export_generations([tmp_path / "bare/logs"], recorded)
+    before = {path: read_recording(path) for path in recordings(recorded)}
+    a = next(path for path, (header, _) in before.items() if header["model"] == M + "a")
+    header, rows = before[a]
+    del header["format"], header["records"]
+    rows[0]["content"] = "another, as it was recorded first"
+    write_recording(recorded, header, rows)
+
+    run_sweep(project(tmp_path / "live", server, logprobs=True), tmp_path / "live/logs", quiet=True)
+    export_generations([tmp_path / "live/logs"], recorded)
+    gained = {row["key"]: row for row in read_recording(a)[1]}
+    assert gained[rows[0]["key"]] == rows[0]
+    assert all(gained[row["key"]] == {**row, "logprobs": [-0.25]} for row in rows[1:])
+    for path, (_, kept) in before.items():
+        assert path == a or read_recording(path)[1] == kept
+
+    asked = len(server.requests)
+    for name, wanted in (("with", True), ("without", False)):
+        models = [{"model": "recorded/" + M + one} for one in "ab"]
+        file = project(tmp_path / "again", server, models=models, logprobs=wanted, recorded="recorded")
+        result = run_sweep(file, tmp_path / "again" / name, quiet=True)
+        assert (result.generated, len(server.requests)) == (6, asked)
+        outcomes, _ = collect([tmp_path / "again" / name], prices=tmp_path / "live/prices.yaml")
+        told = (outcomes["model"] == M + "a") & (outcomes["answer"] != rows[0]["content"])
+        assert told.sum() >= 2 and ("signal_logprob" in outcomes) == wanted
+        assert not wanted or outcomes["signal_logprob"].notna().equals(told)
