@@ -1,7 +1,8 @@
 """`python tests/integrations/bench_ray.py`: a sweep on two machines of which one dies, and then who began it.
 
 20,000 samples of a model that answers at once and counts what it is asked (`--samples`), beside one process with a tenth of
-them. Both machines are raylets here, with one CPU each, so that two cores are the most that can be gained.
+them. Both machines are raylets here, with one CPU each, so that two cores are the most that can be gained. Their logs
+are at an address of a server that speaks S3; one process writes into a folder.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from router_lab.places.store import Store
 from router_lab.sweep import prepare
 from router_lab.sweep.engines.slices import claim
 from router_lab.sweep.finished import finished_samples
@@ -24,14 +26,17 @@ from tests.integrations.counted import (
     asked_of,
     begin,
     counted_sweep,
+    kept_in,
     quiet,
     quiet_ray,
     swapped,
     two_machines,
     wait_for,
 )
+from tests.integrations.stored import s3_server
 
 SAMPLE_USD = 0.005
+BUCKET = "swept"
 
 
 def sweep_of(folder: Path, samples: int) -> Path:
@@ -55,8 +60,8 @@ def one_process(folder: Path, samples: int) -> float:
 
 
 def killed_twice(folder: Path, samples: int) -> dict[str, Any]:
-    """What a sweep on two machines came to."""
-    file, logs = sweep_of(folder, samples), folder / "logs"
+    """What a sweep on two machines came to, whose logs are at an address of `s3_server`."""
+    file, address = sweep_of(folder, samples), f"s3://{BUCKET}/logs"
 
     def asked() -> int:
         return (
@@ -65,7 +70,7 @@ def killed_twice(folder: Path, samples: int) -> dict[str, Any]:
 
     with two_machines() as machines:
         os.environ["RAY_ADDRESS"] = machines.address
-        process = begin(file, logs, "--engine", "ray")
+        process = begin(file, address, "--engine", "ray")
         wait_for(lambda: asked() >= samples // 10, process, 0.5)
         begun, at = time.time(), asked()
         wait_for(lambda: asked() >= samples // 2, process, 0.5)
@@ -75,17 +80,20 @@ def killed_twice(folder: Path, samples: int) -> dict[str, Any]:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         quiet(folder)
-        before, plan = asked_of(folder), prepare(file)
+        before, plan, logs = asked_of(folder), prepare(file), kept_in(folder / "shared")
         claim(logs)
         done = finished_samples(logs, plan).items()
         finished = {(where[1].model, f"say {name[1:]}") for where, names in done for name, _ in names}
         again = time.time()
-        process = begin(file, logs, "--engine", "ray")
+        process = begin(file, address, "--engine", "ray")
         out, told = process.communicate()
         assert process.returncode == 0, told
     after, said = asked_of(folder), json.loads(out)
+    there = Store(address).entries()
     ledger = Ledger(logs, plan.prices(), priced=True, reading=True)
     return {
+        "logs at the address": f"{sum(name.endswith('.eval') for name in there)}, "
+            f"{sum(one.size for one in there.values()) / 2**20:.1f} MiB",
         "samples": f"{said['needed']:,}, of which {said['reused']:,} were kept after the kills",
         "samples a second, both machines alive": f"{pace:.0f}",
         "seconds from the second start to the end": f"{time.time() - again:.0f}",
@@ -111,8 +119,10 @@ def main() -> None:
         folder = asked.folder or Path(passing)
         alone = one_process(folder / "one", asked.beside or asked.samples // 10)
         print(f"{'one process, samples a second':60} {alone:.0f}", flush=True)
-        for name, value in killed_twice(folder / "two", asked.samples).items():
-            print(f"{name:60} {value}", flush=True)
+        os.environ["ROUTER_LAB_PLACES"] = str(folder / "two/shared")
+        with s3_server(os.environ.__setitem__, BUCKET):
+            for name, value in killed_twice(folder / "two", asked.samples).items():
+                print(f"{name:60} {value}", flush=True)
 
 
 if __name__ == "__main__":

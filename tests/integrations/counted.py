@@ -103,7 +103,13 @@ def asked_of(folder: Path) -> Asked:
     return Asked(asked, answered, max((at for *_, at in lines), default=0.0))
 
 
-def begin(file: Path, logs: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
+def kept_in(places: Path) -> Path:
+    """The folder that is kept in step with the one address of a sweep, where `places` is $ROUTER_LAB_PLACES."""
+    (found,) = places.glob("*/at/*")
+    return found
+
+
+def begin(file: Path, logs: Path | str, *options: str, **environment: str) -> subprocess.Popen[str]:
     """`router-lab sweep` in a process of its own, which a signal can end."""
     command = [
         sys.executable,

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 pytest.importorskip("ray")
+import fsspec
 from ray.cluster_utils import Cluster
 
 from router_lab.collect import collect
+from router_lab.runtime.locks import LOCK
 from router_lab.sweep import prepare
 from router_lab.sweep.engines.slices import claim
 from router_lab.sweep.finished import finished_samples
@@ -26,13 +28,16 @@ from tests.integrations.counted import (
     asked_of,
     begin,
     counted_sweep,
+    kept_in,
     quiet,
     quiet_ray,
     swapped,
     two_machines,
     wait_for,
 )
+from tests.integrations.stored import s3_server
 
+LOGS = "s3://swept/logs"
 SAMPLES = 200
 AT_ONCE = 5
 """Calls of one machine."""
@@ -49,6 +54,13 @@ def machines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
         yield running
 
 
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[fsspec.AbstractFileSystem]:
+    monkeypatch.setenv("ROUTER_LAB_PLACES", str(tmp_path / "shared"))
+    with s3_server(monkeypatch.setenv, "swept") as files:
+        yield files
+
+
 def ended(process: Any) -> dict[str, Any]:
     out, err = process.communicate()
     assert process.returncode == 0, err
@@ -58,10 +70,11 @@ def ended(process: Any) -> dict[str, Any]:
 
 @pytest.mark.timeout(3600)
 def test_a_machine_dies_then_who_began_it_and_nothing_finished_is_paid_twice(
-    machines: Cluster, tmp_path: Path
+    s3: fsspec.AbstractFileSystem, machines: Cluster, tmp_path: Path
 ) -> None:
-    file, logs = counted_sweep(tmp_path, SAMPLES, **BUDGET), tmp_path / "logs"
-    process = begin(file, logs, "--engine", "ray")
+    """The logs are at an address; the folder that is kept in step with it is one that all machines see."""
+    file = counted_sweep(tmp_path, SAMPLES, **BUDGET)
+    process = begin(file, LOGS, "--engine", "ray")
     wait_for(lambda: sum(asked_of(tmp_path).asked.values()) >= 60, process)
     swapped(machines)
     wait_for(lambda: sum(asked_of(tmp_path).asked.values()) >= 200, process)
@@ -70,6 +83,7 @@ def test_a_machine_dies_then_who_began_it_and_nothing_finished_is_paid_twice(
     quiet(tmp_path)
 
     before, plan = asked_of(tmp_path), prepare(file)
+    logs = kept_in(tmp_path / "shared")
     claim(logs)
     finished = {
         (where[1].model, f"say {name[1:]}")
@@ -77,7 +91,7 @@ def test_a_machine_dies_then_who_began_it_and_nothing_finished_is_paid_twice(
         for name, _ in done
     }
     assert len(finished) >= 200 - 3 * 2 * AT_ONCE
-    again = ended(begin(file, logs, "--engine", "ray"))
+    again = ended(begin(file, LOGS, "--engine", "ray"))
     assert (again["needed"], again["reused"], again["failed"]) == (400, len(finished), 0)
     assert again["answered"] == 400 - len(finished)
     after = asked_of(tmp_path)
@@ -100,15 +114,19 @@ def test_a_machine_dies_then_who_began_it_and_nothing_finished_is_paid_twice(
     bill = sum(count * USD[model] for (model, _), count in after.answered.items())
     assert bill <= ledger.spent_usd <= 3.0
 
-    outcomes, calls = collect([logs], prices=tmp_path / "prices.yaml")
+    outcomes, calls = collect([LOGS], prices=tmp_path / "prices.yaml")
     assert len(outcomes) == len(calls) == 400 and set(outcomes["status"]) == {"ok"}
     assert outcomes["paid_usd"].sum() == pytest.approx(200 * sum(USD.values()))
     assert json.loads((logs / "sweep.json").read_text())["engine"] == "ray"
 
+    mine = {str(one.relative_to(logs)): one.stat().st_size for one in logs.rglob("*") if one.is_file()}
+    assert {name.removeprefix("swept/logs/"): s3.size(name) for name in s3.find("swept/logs")} == {
+        name: size for name, size in mine.items() if not name.endswith(LOCK)
+    }
     settled = asked_of(tmp_path)
-    third = ended(begin(file, logs, "--engine", "ray"))
+    third = ended(begin(file, LOGS, "--engine", "ray"))
     assert (third["reused"], third["generated"], asked_of(tmp_path)) == (400, 0, settled)
-    alone = begin(file, logs)
+    alone = begin(file, LOGS)
     assert "as `--engine ray` writes them" in alone.communicate()[1] and alone.returncode == 1
 
 

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from click.testing import CliRunner, Result
 
 pytest.importorskip("moto")
 import fsspec
-from moto.server import ThreadedMotoServer
 
 from router_lab import load_policy
 from router_lab.cli import cli
@@ -31,6 +29,7 @@ from router_lab.places import copy, fetched, follow
 from router_lab.places.store import ABSENT, ChangedThereError, Store
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.store import PolicyStore
+from tests.integrations.stored import s3_server
 from tests.servers.grid import price, write_project
 from tests.servers.loopback import Loopback, serving
 
@@ -46,23 +45,9 @@ RECIPE = {
 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[fsspec.AbstractFileSystem]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    urllib.request.urlopen(
-        f"http://{host}:{port}/moto-api/reset", data=b""
-    ).close()  # what it holds outlives it
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s",
-        "AWS_DEFAULT_REGION": "us-east-1", "NO_COLOR": "1",
-    }.items():  # fmt: skip
-        monkeypatch.setenv(name, value)
-    files = fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
-    fsspec.filesystem("s3").clear_instance_cache()  # of another test's server
-    files.mkdir("walk")
-    yield files
-    fsspec.filesystem("s3").clear_instance_cache()
-    server.stop()
+    monkeypatch.setenv("NO_COLOR", "1")
+    with s3_server(monkeypatch.setenv, "walk") as files:
+        yield files
 
 
 @pytest.fixture
