@@ -44,8 +44,9 @@ READS = {
 
 def reads(policy: Policy) -> str:
     """What decides, and where that is less than there was to read, why; then what of an answer."""
-    answers = answers_read(policy)
-    return _asked_first(policy) if answers is None else f"{_asked_first(policy)}; {answers}"
+    answers, words = answers_read(policy), policy.spec.suffix_guard
+    guarded = f"a prompt's last words, up to {words}, move nothing" if words else None
+    return "; ".join(filter(None, (_asked_first(policy), guarded, answers)))
 
 
 def _asked_first(policy: Policy) -> str:

@@ -96,7 +96,7 @@ def _as_json(policy: Policy) -> dict[str, object]:
         "sessions": sessions_told(policy),
         "points": {name: _point(policy, point) for name, point in spec.points.items()}, "point": spec.point,
         "coverage": spec.coverage, "coverage_unknown": spec.coverage_needed(0),
-        "reads": reads(policy), "vector_length": policy.vector_length,
+        "reads": reads(policy), "vector_length": policy.vector_length, "suffix_guard": spec.suffix_guard,
         "who_serves": [
             {
                 **row, "unfamiliar": row["unfamiliar"].named(),

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from router_lab.config.base import Name, NotTruth, Positive, Share, Strict
+from router_lab.runtime.heads import MOST_GUARDED
 from router_lab.runtime.model import Candidate
 
 
@@ -137,6 +138,9 @@ class Recipe(Strict):
     explore: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of requests that is drawn, by `key`, to anybody who may serve them, each as likely as
     the others. Within the rule, or nothing is explored."""
+    suffix_guard: Annotated[int, NotTruth, Field(ge=0, le=MOST_GUARDED)] = 0
+    """The last words of a prompt, that many, can keep a request with the reference and never move
+    it: whoever adds so many gains nothing. 0 guards against nothing."""
     expires: dt.date | None = None
     escalate: bool = True
     """Consider chains of candidates where the outcomes hold answers, signals of them or `check`:

@@ -12,15 +12,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from router_lab.certificate import Figure, UnknownSuites
 from router_lab.fit.choose import CHAINS, FIXED, Choice, Option, act
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.model import RATES, READS, Fitter, Pair
 from router_lab.fit.problem import Problem
+from router_lab.fit.rows import Rows
 from router_lab.fit.task import Task, to_units
 from router_lab.metrics import MIN_CLUSTERS, clustered_mean
 from router_lab.metrics.paired import Floats, Ints, Mask, Recorded
+from router_lab.runtime.features import Batch
+from router_lab.runtime.heads import guarded_many
 from router_lab.runtime.model import POOLED
 
 LEAST_COVERED = 0.02
@@ -106,20 +110,37 @@ def _actions(problem: Problem, task: Task, fitter: Fitter, choice: Choice, insid
         model = fitter.fit(task, inside)
         values = np.repeat((model.rates[POOLED] + model.factor)[None], len(out), axis=0)
         found[RATES] = to_units(task, values)
+
+        def read(matrix: Rows) -> Pair:
+            told = model.text.predict(matrix[out]).astype(np.float64)
+            return to_units(task, values + model.blend * (told - model.centre[POOLED]))
+
         if choice.reads:
-            told = model.text.predict(task.design.matrix[out]).astype(np.float64)
-            found[READS] = to_units(task, values + model.blend * (told - model.centre[POOLED]))
+            found[READS] = read(task.design.matrix)
+            if task.design.heads is not None:
+                begun = read(task.design.heads.matrix)
+                found[READS] = guarded_many(found[READS], begun, problem.reference)
     return act(options, found, _evidence(problem, out)).T.astype(np.int64)
 
 
 def _coverage(task: Task, inside: Ints, out: Ints) -> Floats:
-    """[out] share of each row's buckets that occur in rows `inside`."""
-    found = task.design.found
-    width = task.design.featuriser.buckets
-    spans = [found.buckets[found.indptr[i] : found.indptr[i + 1]] for i in inside]
+    """[out] share of each row's buckets, or of its head's if that is less, that occur in rows
+    `inside`."""
+    design = task.design
+    width = design.featuriser.buckets
+    spans = [_buckets(design.found, row) for row in inside]
     known = np.bincount(np.concatenate(spans), minlength=width) > 0 if spans else np.zeros(width, bool)
-    return np.array([known[found.buckets[found.indptr[i] : found.indptr[i + 1]]].mean() if task.design.size[i] else 0.0
-                     for i in out])  # fmt: skip
+
+    def share(batch: Batch) -> Floats:
+        own = [_buckets(batch, row) for row in out]
+        return np.array([known[one].mean() if len(one) else 0.0 for one in own])
+
+    whole = share(design.found)
+    return whole if design.heads is None else np.minimum(whole, share(design.heads.found))
+
+
+def _buckets(batch: Batch, row: int) -> NDArray[np.uint32]:
+    return batch.buckets[batch.indptr[row] : batch.indptr[row + 1]]
 
 
 def _evidence(problem: Problem, rows: Ints) -> Evidence:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,6 +15,7 @@ from router_lab.fit.rows import Rows
 from router_lab.metrics.paired import Floats, Ints, Mask
 from router_lab.metrics.steady import log
 from router_lab.runtime.features import DENSE, Z_UNIT, Batch, Featuriser
+from router_lab.runtime.heads import head
 from router_lab.runtime.vectors import VectorScale
 
 MIN_ROWS = 1
@@ -56,12 +58,21 @@ class Given:
         return cls(standard, numbers, present, weight)
 
 
+class Heads(NamedTuple):
+    """Of prompts without their last words: the raw features, and rows like those of the design's
+    matrix."""
+
+    found: Batch
+    matrix: Rows
+
+
 @dataclass(frozen=True)
 class Design:
     """`matrix` [n, p + 13 + d]: a row has 1 / sqrt(k) at each of its k distinct buckets that is
     among the p `kept` ones, then the standardised byte counts times DENSE_WEIGHT, then those of
     `vectors`, if there are any. `found`: the raw features, `size` [n] = k. `rarity` float32 [p +
-    13 + d]: see `_rarity`."""
+    13 + d]: see `_rarity`. `heads`: the same of every prompt without its last words, where those
+    may move nothing (`runtime.heads`)."""
 
     featuriser: Featuriser
     found: Batch
@@ -70,11 +81,15 @@ class Design:
     matrix: Rows
     size: Ints
     vectors: Given | None = None
+    heads: Heads | None = None
 
     @classmethod
-    def of(cls, prompts: Sequence[str | None], vectors: Floats | None = None) -> Design:
+    def of(
+        cls, prompts: Sequence[str | None], vectors: Floats | None = None, suffix_guard: int = 0
+    ) -> Design:
         """Features of `prompts`, standardised on those that are not null (a null prompt is the
-        empty text), and of `vectors` [n, d], NaN where a sample has none."""
+        empty text), and of `vectors` [n, d], NaN where a sample has none; with a `suffix_guard`
+        those of heads without so many words as well."""
         plain = Featuriser()
         found = plain.batch([p or "" for p in prompts])
         featuriser = plain.standardised_on(found.dense[np.array([p is not None for p in prompts], bool)])
@@ -86,7 +101,11 @@ class Design:
         matrix = _matrix(featuriser, found, kept, size, given)
         if given is not None:
             rarity = np.concatenate([rarity, np.ones(given.numbers.shape[1], np.float32)])
-        return cls(featuriser, found, kept.astype(np.uint32), rarity, matrix, size, given)
+        heads = None
+        if suffix_guard:
+            begun = featuriser.batch([head(p or "", suffix_guard) for p in prompts])
+            heads = Heads(begun, _matrix(featuriser, begun, kept, np.diff(begun.indptr), given))
+        return cls(featuriser, found, kept.astype(np.uint32), rarity, matrix, size, given, heads)
 
     def __len__(self) -> int:
         return len(self.size)
@@ -96,12 +115,19 @@ class Design:
         what a policy fitted without the row's fold would find. A vector without words covers its
         row."""
         width, count = self.featuriser.buckets, int(folds.max()) + 1
-        row = np.repeat(np.arange(len(self)), self.size)
-        fold = folds[row]
+        fold = folds[np.repeat(np.arange(len(self)), self.size)]
         inside = np.bincount(fold * width + self.found.buckets, minlength=count * width).reshape(count, width)
         outside = inside.sum(axis=0) - inside
-        seen = outside[fold, self.found.buckets] >= MIN_ROWS
-        share = np.bincount(row, weights=seen, minlength=len(self)) / np.maximum(self.size, 1)
+
+        def known(batch: Batch) -> Floats:
+            size = np.diff(batch.indptr)
+            row = np.repeat(np.arange(len(self)), size)
+            seen = outside[folds[row], batch.buckets] >= MIN_ROWS
+            return np.bincount(row, weights=seen, minlength=len(self)) / np.maximum(size, 1)
+
+        share = known(self.found)
+        if self.heads is not None:
+            share = np.minimum(share, known(self.heads.found))
         return (
             share if self.vectors is None else np.where(self.vectors.present & (self.size == 0), 1.0, share)
         )

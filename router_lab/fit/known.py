@@ -23,6 +23,7 @@ from router_lab.fit.problem import Problem
 from router_lab.fit.table import Cell, routing_table, table_actions
 from router_lab.fit.task import Task
 from router_lab.metrics.paired import Ints, Mask, Recorded
+from router_lab.runtime.errors import InputError
 
 
 class Known(NamedTuple):
@@ -44,7 +45,13 @@ def known_of(problem: Problem, deal: int) -> Known:
     """Predict out of fold. deal: the seed of the folds, and of the rows that are drawn where not
     all are looked at."""
     data = problem.develop
-    design = Design.of(data.prompts, data.vectors)
+    guard = problem.recipe.suffix_guard
+    if guard and data.vectors is not None:
+        raise InputError(
+            f"recipe {problem.recipe.name!r}: `suffix_guard: {guard}` needs predictions that read text alone, and the "
+            "outcomes hold vectors of whole prompts; take one of the two out"
+        )
+    design = Design.of(data.prompts, data.vectors, guard)
     task = Task.of(problem.learned, design)
     folds = group_folds(data.suite, data.group, deal)
     fitter = FITTERS[problem.recipe.fitter].tuned(task, folds, deal)
@@ -55,9 +62,9 @@ def known_of(problem: Problem, deal: int) -> Known:
     evidence, coverage = _evidence(problem, design, folds, level, main.confidence)
     evidence = replace(evidence, fold=group_folds(data.suite, data.group, deal, CHOOSING))
     evidence = completed(evidence, data.drawn(problem.reference), data.suite, strict=problem.recipe.strict)
-    predicted = crossfit(task, folds, fitter)
+    predicted = crossfit(task, folds, fitter, problem.reference)
     if problem.elsewhere:
-        predicted = replace(predicted, reference=problem.reference, place=problem.place)
+        predicted = replace(predicted, place=problem.place)
     return Known(
         problem=problem, task=task, fitter=fitter, goals=goals, cells=cells, evidence=evidence, predicted=predicted,
         folds=folds, coverage=coverage,

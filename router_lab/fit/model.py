@@ -10,6 +10,7 @@ import numpy as np
 
 from router_lab.fit.rows import Ridge
 from router_lab.fit.task import LINK, Floats, Ints, Mask, Task, suite_rates, to_units
+from router_lab.runtime.heads import guarded_many
 from router_lab.runtime.model import Linear
 
 READS, RATES = "blend", "rates"
@@ -42,6 +43,14 @@ class Model:
         told = self.text.predict(task.design.matrix[rows]).astype(np.float64)
         suite = task.suite[rows]
         return self.rates[suite] + self.factor, told - self.centre[suite]
+
+    def begun(self, task: Task, rows: Ints) -> Floats:
+        """Departures, as in `parts`, of prompts without the words that a `suffix_guard` leaves
+        out."""
+        assert task.design.heads is not None
+        told = self.text.predict(task.design.heads.matrix[rows]).astype(np.float64)
+        departed: Floats = told - self.centre[task.suite[rows]]
+        return departed
 
     def table(self, task: Task) -> Pair:
         """Quality and cost_usd [suites + 1, c] of the rates alone, in the runtime's row order."""
@@ -85,15 +94,18 @@ class Fitter(Protocol):
 class Predicted:
     """What may steer a policy, each row predicted from a fit without its fold: `rates` and `text`
     [n, 2c], the ridge's departures from its suite's mean, on the fitted scales; `factor` [2c]
-    their mean smearing, `blend` [2c] as in `Model`. place [suites + 1]: the column whose
-    predictions count as those of `reference` in a suite; None = its own everywhere."""
+    their mean smearing, `blend` [2c] as in `Model`. reference: the column that others are guarded
+    beside; begun [n, 2c]: `text` of the prompts' heads, where the last words are guarded. place
+    [suites + 1]: the column whose predictions count as those of `reference` in a suite; None = its
+    own everywhere."""
 
     task: Task
     rates: Floats
     text: Floats
     factor: Floats
     blend: Floats
-    reference: int = 0
+    reference: int
+    begun: Floats | None = None
     place: Ints | None = None
 
     @property
@@ -116,11 +128,17 @@ class Predicted:
     def _by(self, rates: Floats) -> dict[str, Pair]:
         found = {RATES: to_units(self.task, rates)}
         if self.blend.max() > 0 and self.task.texts.any():
-            found = {READS: to_units(self.task, rates + self.blend * self.text), **found}
+            found = {READS: self._read(rates), **found}
         if self.place is None:
             return found
         own = self.place[self.task.suite]
         return {name: in_places(pair, own, self.reference) for name, pair in found.items()}
+
+    def _read(self, rates: Floats) -> Pair:
+        whole = to_units(self.task, rates + self.blend * self.text)
+        if self.begun is None:
+            return whole
+        return guarded_many(whole, to_units(self.task, rates + self.blend * self.begun), self.reference)
 
 
 def in_places(pair: Pair, place: Ints, reference: int) -> Pair:
@@ -133,13 +151,16 @@ def in_places(pair: Pair, place: Ints, reference: int) -> Pair:
     return quality, cost
 
 
-def crossfit(task: Task, folds: Ints, fitter: Fitter) -> Predicted:
+def crossfit(task: Task, folds: Ints, fitter: Fitter, reference: int) -> Predicted:
     """Predictions of each fold from a fit on the others."""
     shape, factors = task.targets.shape, []
     rates, text = np.zeros(shape), np.zeros(shape)
+    begun = None if task.design.heads is None else np.zeros(shape)
     for fold in range(int(folds.max()) + 1):
         out = np.flatnonzero(folds == fold)
         model = fitter.fit(task, np.flatnonzero(folds != fold))
         rates[out], text[out] = model.parts(task, out)
+        if begun is not None:
+            begun[out] = model.begun(task, out)
         factors.append(model.factor)
-    return Predicted(task, rates, text, np.mean(factors, axis=0), model.blend)
+    return Predicted(task, rates, text, np.mean(factors, axis=0), model.blend, reference, begun)

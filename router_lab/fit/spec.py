@@ -24,7 +24,7 @@ from router_lab.runtime.points import Assign, Cascade, Follow, Piece, Point
 
 IDLE: Point = (Follow(0.0, 1.0, 0.0),)
 """The point of a policy that does not route: the reference, whatever is predicted."""
-LATER = ("signals", "stages", "latency_p95_s", "caps", "successor", "allowed", "explore")
+LATER = ("signals", "stages", "latency_p95_s", "caps", "successor", "allowed", "explore", "suffix_guard")
 """Keys of a recipe that policies hold only where they say something, as those before them did not
 have them."""
 SHARE_DIGITS = 12
@@ -52,6 +52,7 @@ def spec_of(fitted: Fitted, seed: int | None = None) -> PolicySpec:
         point="default",
         coverage=fitted.coverage,
         coverage_unknown=None if fitted.unknown_suites is None else fitted.unknown_suites.coverage,
+        suffix_guard=problem.recipe.suffix_guard,
         routes=routes,
         fallbacks=fallbacks_of(problem),
         eligible=_eligible(problem),

@@ -58,7 +58,9 @@ _POLICY_KEYS = frozenset((
     "schema_version", "format", "name", "candidates", "reference", "suites", "featuriser", "linear", "points", "point",
     "coverage", "routes", "fallbacks", "escalation", "eligible", "limits", "expires", "groups_digest", "provenance",
 ))  # fmt: skip
-_OPTIONAL_KEYS: dict[str, Callable[[Any], Any]] = {"coverage_unknown": as_number, "sessions": sessions_in}
+_OPTIONAL_KEYS: dict[str, Callable[[Any], Any]] = {
+    "coverage_unknown": as_number, "sessions": sessions_in, "suffix_guard": as_whole,
+}  # fmt: skip
 """Keys that may be absent, and what reads them."""
 _LINEAR_NUMBERS = ("scale", "bias", "dense", "dense_scale", "cost_bounds")
 _PROFILE_KEYS = frozenset((
@@ -94,6 +96,8 @@ def encode(spec: PolicySpec) -> tuple[dict[str, Any], dict[str, bytes]]:
     }
     if spec.coverage_unknown is not None:
         value["coverage_unknown"] = float(spec.coverage_unknown)
+    if spec.suffix_guard:
+        value["suffix_guard"] = int(spec.suffix_guard)
     if spec.sessions is not None:
         value["sessions"] = sessions_out(spec.sessions)
     weights = linear.weights

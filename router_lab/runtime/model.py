@@ -402,6 +402,9 @@ class PolicySpec:
     1 = never."""
     coverage_unknown: float | None = None
     """The same for a prompt whose suite is not named or not known; None = `coverage`."""
+    suffix_guard: int = 0
+    """The last words of a prompt that may not move it from the reference (`heads`); 0 = none are
+    looked at apart."""
     routes: Mapping[str, Route]
     """By suite; suites without a row stay on the reference."""
     fallbacks: tuple[int, ...]

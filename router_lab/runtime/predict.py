@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from router_lab.runtime.brief import BRIEF_COLUMNS, Brief, Prediction
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.features import DENSE, extract, most_counted
+from router_lab.runtime.heads import guarded, guarded_many, head
 from router_lab.runtime.model import PolicySpec, cost_from_link, cost_to_link
 from router_lab.runtime.vectors import Floats, Steering, Vectors
 
@@ -59,6 +60,7 @@ class Predictor:
         self._steering = None if linear.vector is None else Steering(linear.vector)
         blind = not (len(linear.seen) or linear.dense.any())
         self._rates = [self._bounded(row.copy()) for row in linear.bias] if blind else None
+        self._guard, self._reference = spec.suffix_guard, spec.reference
         few = 2 * self._half <= BRIEF_COLUMNS
         self._brief = Brief(spec, self._row_of, self._scores, self._least, self._most) if few else None
 
@@ -74,6 +76,12 @@ class Predictor:
 
     def one(self, text: str, row: int, added: Floats | None = None) -> Prediction:
         """Of one text; `row` is the suite's row in the tables, `added` what the vector adds."""
+        found = self._one(text, row, added)
+        if not self._guard:
+            return found
+        return guarded(found, self._one(head(text, self._guard), row, added), self._reference)
+
+    def _one(self, text: str, row: int, added: Floats | None) -> Prediction:
         if added is None:
             if self._rates is not None:  # no text changes anything
                 return *self._rates[row], 0.0
@@ -105,6 +113,16 @@ class Predictor:
     ) -> Predictions:
         """Of n texts; `rows` [n], `vectors` n of them, None = missing. Raises PolicyError for what
         is no vector."""
+        found = self._many(texts, rows, vectors)
+        if not self._guard:
+            return found
+        begun = self._many([head(text, self._guard) for text in texts], rows, vectors)
+        coverage = np.minimum(found.coverage, begun.coverage)
+        return Predictions(*guarded_many(found[:2], begun[:2], self._reference), coverage)
+
+    def _many(
+        self, texts: Sequence[str], rows: NDArray[np.integer[Any]], vectors: Vectors | None
+    ) -> Predictions:
         steering = None if vectors is None else self._vectors("predict: vectors")
         found = [self._sums(text) for text in texts]
         width = 2 * self._half

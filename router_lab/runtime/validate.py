@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from router_lab.runtime import chainrules, lifecodec, profilerules
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.features import DENSE, MAX_CAP, Z_LIMIT, Featuriser
+from router_lab.runtime.heads import MOST_GUARDED
 from router_lab.runtime.model import CACHING, COST_LINKS, VERDICTS, PolicySpec
 from router_lab.runtime.points import MOST_PIECES, NEAR, Assign, Cascade, Follow, Point
 from router_lab.runtime.typed import GREATEST, real
@@ -98,6 +99,11 @@ def _numbers(spec: PolicySpec) -> Iterator[str]:
     unknown = spec.coverage_unknown
     if unknown is not None and (not real(unknown) or not 0 <= unknown <= 2):
         yield f"coverage_unknown {unknown!r} is not a number from 0 to 2"
+    guard = spec.suffix_guard
+    if not isinstance(guard, int) or isinstance(guard, bool) or not 0 <= guard <= MOST_GUARDED:
+        yield f"suffix_guard {guard!r} is not a whole number of words from 0 to {MOST_GUARDED}"
+    elif guard and spec.linear.vector is not None:
+        yield f"suffix_guard {guard} beside vectors, which are of whole prompts"
     if spec.point not in spec.points:
         yield f"point {spec.point!r} is not among the points {sorted(spec.points)}"
     for row in spec.limits:

@@ -6,9 +6,11 @@ the byte counts), that bring 60 of these prompts nearest to the candidate that h
 prompt of the first fold (600 at most). `own` is a suffix of words chosen for each of 30 prompts alone, `random` 20
 words of the fit's prompts by chance, `unknown` 20 that are no words (both the mean of five). `moved`: the expected
 share of requests that go to that candidate and did not before; then who goes there in all, and quality (points beside
-the reference) and saving by the recorded outcomes.
+the reference) and saving by the recorded outcomes. Each policy is attacked without a guard, and with one of as many
+words as the suffix has (`suffix_guard`).
 
-The data folder is $ROUTER_LAB_BENCH_DATA, by default ../shared/data. `--only NAME`, `--margin M`, `--fitters A B …`.
+The data folder is $ROUTER_LAB_BENCH_DATA, by default ../shared/data. `--only NAME`, `--margin M`, `--fitters A B …`,
+`--guards 0 20`.
 """
 
 from __future__ import annotations
@@ -146,9 +148,10 @@ class Ground:
         return cls(found.name, frame, found.data.take(rows))
 
 
-def attacked(ground: Ground, fitter: str, margin: float) -> None:
+def attacked(ground: Ground, fitter: str, margin: float, guard: int) -> None:
     """A line an attack."""
-    policy = fit_policy(recipe(fitter, margin), ground.frame)
+    asked = recipe(fitter, margin).model_copy(update={"suffix_guard": guard})
+    policy = fit_policy(asked, ground.frame)
     known = OutcomeMatrix.from_frame(ground.frame, policy.candidates)
     seen = Prompts(*requests_of(policy, known)[:2])
     held = Prompts(*requests_of(policy, ground.data)[:2])
@@ -156,7 +159,8 @@ def attacked(ground: Ground, fitter: str, margin: float) -> None:
     train = seen.take(draw.choice(len(seen.texts), min(TRAIN, len(seen.texts)), replace=False).tolist())
     saved = Certificate.of(policy).savings
     reads = sum(p.share for p in policy.spec.points[policy.spec.point] if isinstance(p, Follow))
-    print(f"\n{ground.name}, margin {margin}, {fitter}: {100 * ((saved and saved.value) or 0):.1f} % saved out of fold,"
+    print(f"\n{ground.name}, margin {margin}, {fitter}, suffix_guard {guard}:"
+          f" {100 * ((saved and saved.value) or 0):.1f} % saved out of fold,"
           f" {100 * reads:.0f} % of requests follow the prompt")  # fmt: skip
     head = f"{'':26}{'moved':>8}{'there':>8}{'points':>8}{'saving':>8}"
     print(
@@ -205,6 +209,7 @@ def main() -> None:
     parser.add_argument("--only", default="")
     parser.add_argument("--margin", type=float, default=MARGIN)
     parser.add_argument("--fitters", nargs="*", default=["default", "rates"], choices=sorted(FITTERS))
+    parser.add_argument("--guards", nargs="*", type=int, default=[0, LENGTH])
     asked = parser.parse_args()
     warnings.simplefilter("ignore", RouterLabWarning)
     for name in NAMES:
@@ -212,7 +217,8 @@ def main() -> None:
         if found is not None:
             ground = Ground.of(found)
             for fitter in asked.fitters:
-                attacked(ground, fitter, asked.margin)
+                for guard in asked.guards if fitter != "rates" else [0]:
+                    attacked(ground, fitter, asked.margin, guard)
 
 
 if __name__ == "__main__":

@@ -44,10 +44,10 @@ class TestFitter:
         task, data = task_of(two_kinds(100))
         folds = group_folds(data.suite, data.group)
         settings = FITTERS[fitter].tuned(task, folds, 0)
-        before = crossfit(task, folds, settings).found
+        before = crossfit(task, folds, settings, 0).found
         changed, _ = task_of(two_kinds(100))
         changed.targets[folds == 1] = 0.0
-        after = crossfit(changed, folds, settings).found
+        after = crossfit(changed, folds, settings, 0).found
         here = folds == 1
         assert list(before) == list(after)
         for name, (quality, cost) in before.items():

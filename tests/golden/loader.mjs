@@ -105,6 +105,9 @@ function features(text, { buckets, cap }) {
   return { buckets: [...new Set(hashes.map((hash) => hash >>> shift))].sort((a, b) => a - b), counts };
 }
 
+const SPACES = "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
+const SPACE = new RegExp(`^[${SPACES}]`, "u");
+
 // --- predictions ---------------------------------------------------------------------------------------------------
 
 function log2ish(count) {
@@ -128,7 +131,27 @@ function standardised({ centre, spread }, given) {
   });
 }
 
+// Where there is a guard: of every candidate the least that the whole text or its head says for it beside the reference.
 function predict(policy, text, suite, given) {
+  const whole = predicted(policy, text, suite, given), words = policy.suffix_guard ?? 0;
+  if (!words) return whole;
+  const begun = predicted(policy, head(text, words), suite, given), own = policy.reference;
+  const beside = (name) => whole[name].map((value, j) => [value, begun[name][j], whole[name][own], begun[name][own]]);
+  return {
+    ...whole,
+    quality: beside("quality").map(([a, b, x, y]) => x + Math.min(a - x, b - y)),
+    cost: beside("cost").map(([a, b, x, y]) => x - Math.min(x - a, y - b)),
+    coverage: Math.min(whole.coverage, begun.coverage),
+  };
+}
+
+function head(text, words) {
+  const parts = text.match(new RegExp(`[^${SPACES}]+|[${SPACES}]+`, "gu")) ?? [];
+  const places = [...parts.keys()].filter((i) => !SPACE.test(parts[i])), last = places.length - words - 1;
+  return last < 0 ? "" : parts.slice(0, places[last] + 1).join("");
+}
+
+function predicted(policy, text, suite, given) {
   const { linear, featuriser, vector } = policy;
   if (given && !vector) throw Error("vector: this policy was fitted without");
   const found = features(text, featuriser);

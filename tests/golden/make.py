@@ -2,7 +2,7 @@
 tests/runtime/test_golden.py holds their hashes, and every version loads for ever. A key that is added within a version
 gets an artifact of its own beside them.
 
-    python tests/golden/make.py tests/golden/v1 bounded sessions
+    python tests/golden/make.py tests/golden/v1 bounded sessions guarded
     python tests/golden/make.py tests/golden/v2 vector
     python tests/golden/make.py tests/golden/v3 pieces steered
     python tests/golden/make.py tests/golden/v4 chains steered-chains shared turns
@@ -229,6 +229,11 @@ def bounded(spec: Any) -> Any:
     return dataclasses.replace(spec, name="golden-bounded", featuriser=featuriser)
 
 
+def guarded(spec: PolicySpec) -> PolicySpec:
+    """The same policy, whose prompts' last three words move nothing."""
+    return dataclasses.replace(spec, name="golden-guarded", suffix_guard=3)
+
+
 def in_pieces(spec: Any) -> Any:
     """The same policy with points of several pieces of both kinds, of both alone, and one that leaves all as it is."""
     points = {
@@ -394,6 +399,7 @@ def main() -> None:
         "identity": spec,
         "log2ish": logarithmic(spec),
         "bounded": bounded(spec),
+        "guarded": guarded(spec),
         "unknown": dataclasses.replace(spec, name="golden-unknown", coverage_unknown=0.7),
         "sessions": in_sessions(spec),
         "vector": steered(logarithmic(spec)),

@@ -23,6 +23,7 @@ from router_lab.runtime.standing import first_second
 REVISIONS = {
     ("v1", "identity"): "bb04b2862602785af8afa67f7a82c9d473ab9f91d99ecaf14c9f91e0d67991bb",
     ("v1", "bounded"): "8594c38f396370e33d5eadac7854216dc8bace181deed61adec09d9b30a20515",
+    ("v1", "guarded"): "bacfae8366de23881ce5863f23015d67b75fb6be89f9b8dc97c5370f3c2f08e2",
     ("v1", "log2ish"): "1a72720ec1a1254a5a8a645d654994bcdb71a55c487dad9f5b9881a28a98ca54",
     ("v1", "sessions"): "64ed8d0f9e3d5dd85624e9ebc04033487537a2b5779e859962e88acca89fedc1",
     ("v1", "unknown"): "6d0755430e8a69c47d7fe31fa21a19a6c311c2aa0f7b3472a2027206f1c681fd",
@@ -41,6 +42,7 @@ REVISIONS = {
 VECTORS = {
     ("v1", "identity"): "6724a7dfe0535029bbc43e64ee3db12a66075f2fea82ad9fad4d707bfd4f4314",
     ("v1", "bounded"): "81c6db09193df8ebd604c6bbb0f3ad6abe6da948242fdb1851c92f7af0c355c8",
+    ("v1", "guarded"): "d49695898f2c4805443f737cc4c887bd7d940528d30fc8c2f7bc262b785a2a92",
     ("v1", "log2ish"): "f1b7d3dd378a4aea75ea96bb65648db6c0541f2a2cc144f3a83a47f97bc63fc1",
     ("v1", "sessions"): "6724a7dfe0535029bbc43e64ee3db12a66075f2fea82ad9fad4d707bfd4f4314",
     ("v1", "unknown"): "2501316891a2dffa6010b7ad096e0391a705cd370ce88767a8c83e4eeccc5408",

@@ -284,7 +284,7 @@ def test_half_of_the_rows_has_suite_rates_of_its_own() -> None:
             np.array([[0.0], [9.0]]), np.zeros(8, bool), np.zeros((8, 1)),
         )  # fmt: skip
         predicted = Predicted(
-            task, np.full((8, 2), 0.9), np.zeros((8, 2)), np.array([0.0, factor]), np.full(2, 0.5)
+            task, np.full((8, 2), 0.9), np.zeros((8, 2)), np.array([0.0, factor]), np.full(2, 0.5), 0
         )
         assert list(predicted.found) == ["rates"] and (predicted.found["rates"][0] == 0.9).all()
         return predicted.knowing(half)["rates"][column]

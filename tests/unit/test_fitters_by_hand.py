@@ -157,8 +157,8 @@ def test_factors_are_the_mean_of_the_folds() -> None:
                 parts=lambda task, out: (np.full((len(out), 2), at), np.full((len(out), 2), -at)),
             )  # fmt: skip
 
-    task: Any = SimpleNamespace(targets=np.zeros((4, 2)))
-    found = crossfit(task, np.array([0, 0, 1, 1]), cast(Any, Fake()))
+    task: Any = SimpleNamespace(targets=np.zeros((4, 2)), design=SimpleNamespace(heads=None))
+    found = crossfit(task, np.array([0, 0, 1, 1]), cast(Any, Fake()), 0)
     assert found.factor.tolist() == [0.0, 1.0] and found.blend.tolist() == [0.5, 0.25]
     assert found.rates[:, 0].tolist() == [2, 2, 0, 0] and found.text[:, 1].tolist() == [-2, -2, 0, 0]
 

@@ -246,12 +246,12 @@ def test_units_are_clipped() -> None:
 
 def test_what_reads_nothing_predicts_by_suite_alone() -> None:
     rates, text = np.array([[0.5, 1.0]] * 2), np.array([[0.2, 0.0], [-0.2, 0.0]])
-    made = Predicted(task(), rates, text, np.zeros(2), np.array([0.5, 0.0]))
+    made = Predicted(task(), rates, text, np.zeros(2), np.array([0.5, 0.0]), 0)
     assert list(made.found) == [READS, "rates"]
     assert made.found[READS][0].ravel() == pytest.approx([0.6, 0.4])
-    assert list(Predicted(task(), rates, text, np.zeros(2), np.zeros(2)).found) == ["rates"]
+    assert list(Predicted(task(), rates, text, np.zeros(2), np.zeros(2), 0).found) == ["rates"]
     silent = task(texts=np.array([False, False]))
-    assert list(Predicted(silent, rates, text, np.zeros(2), np.array([0.5, 0.0])).found) == ["rates"]
+    assert list(Predicted(silent, rates, text, np.zeros(2), np.array([0.5, 0.0]), 0).found) == ["rates"]
     known = made.knowing(np.array([True, False]))["rates"][0]
     assert known.ravel() == pytest.approx([0.8, 0.8])  # the only row that is known is the mean
 

@@ -1,0 +1,54 @@
+"""What the last words of a prompt may do: keep a request with the reference, never move it.
+
+Somebody who may add text to prompts can learn words that make any prompt look easy (arXiv
+2501.01818). A policy with a `suffix_guard` of k words therefore predicts each prompt twice, whole
+and without its last k words, and of any other candidate believes the worse of the two beside the
+reference. Of a prompt to which k words were added the second text is the prompt itself, so that
+these words cannot move what the prompt alone does not.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router_lab.runtime.brief import Prediction
+
+Floats = NDArray[np.float64]
+
+MOST_GUARDED = 1_000
+"""Words that a guard may leave out."""
+
+
+def head(text: str, words: int) -> str:
+    """`text` without its last `words` words and the space around them; empty where it has no more.
+    A word is what stands between spaces, as `str.isspace` knows them, whatever it is made of."""
+    parts = text.rsplit(None, words)
+    return parts[0] if len(parts) > words else ""
+
+
+def guarded(whole: Prediction, begun: Prediction, reference: int) -> Prediction:
+    """Predictions of a prompt from those of all of it and of its head: of each candidate the least
+    that either says for it beside the column `reference`, in quality and in dollars."""
+    (quality, cost, coverage), (quality_begun, cost_begun, coverage_begun) = whole, begun
+    own, paid = quality[reference], cost[reference]
+    own_begun, paid_begun = quality_begun[reference], cost_begun[reference]
+    return (
+        tuple([own + min(a - own, b - own_begun) for a, b in zip(quality, quality_begun, strict=True)]),
+        tuple([paid - min(paid - a, paid_begun - b) for a, b in zip(cost, cost_begun, strict=True)]),
+        min(coverage, coverage_begun),
+    )
+
+
+def guarded_many(
+    whole: tuple[Floats, Floats], begun: tuple[Floats, Floats], reference: int
+) -> tuple[Floats, Floats]:
+    """`guarded` for n prompts: quality and cost_usd, each [n, c]."""
+    (quality, cost), (quality_begun, cost_begun) = whole, begun
+    column = slice(reference, reference + 1)
+    own, paid = quality[:, column], cost[:, column]
+    own_begun, paid_begun = quality_begun[:, column], cost_begun[:, column]
+    return (
+        own + np.minimum(quality - own, quality_begun - own_begun),
+        paid - np.minimum(paid - cost, paid_begun - cost_begun),
+    )
