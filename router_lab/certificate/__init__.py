@@ -5,35 +5,32 @@ A policy decides without its certificate, so the runtime takes any object there;
 read it through this.
 """
 
-from router_lab.certificate.types import (
-    Certificate,
+from router_lab.certificate.baselines import Fixed, Mixed, Oracle, RandomMix, Reference
+from router_lab.certificate.chained import (
     ChainsLost,
     ChainsShown,
     ChainsTooSlow,
-    Compared,
+    StageShown,
+    TooSlow,
+    TurnCaps,
+    Without,
+    WithoutCalls,
+)
+from router_lab.certificate.figures import Compared, Figure
+from router_lab.certificate.types import (
+    Certificate,
     Diagnostics,
     Explored,
-    Figure,
-    Fixed,
     Judged,
-    Mixed,
     NotReproducible,
-    Oracle,
     PointShown,
-    RandomMix,
-    Reference,
     Refit,
     Rule,
-    StageShown,
     SuiteRow,
     TableRow,
     TestSplit,
-    TooSlow,
-    TurnCaps,
     TwoPhase,
     UnknownSuites,
-    Without,
-    WithoutCalls,
 )
 
 __all__ = [

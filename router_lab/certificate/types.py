@@ -1,59 +1,20 @@
-"""What a certificate says: one type for each object of certificate.json. None = not known, or does
-not apply."""
+"""What a certificate says: one type for each object of certificate.json, those of baselines and of
+chains in modules of their own. None = not known, or does not apply."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from math import isfinite
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
+from router_lab.certificate.baselines import Fixed, Oracle, RandomMix, Reference
+from router_lab.certificate.chained import ChainsLost, ChainsShown, ChainsTooSlow, TurnCaps
+from router_lab.certificate.figures import Figure
 from router_lab.certificate.shape import OMITTED, Count, Flag, Number, Part, Share, Text, TextOrNull
 from router_lab.runtime.model import Candidate
 
 if TYPE_CHECKING:
-    from router_lab.metrics import Estimate
     from router_lab.runtime.policy import Policy
-
-
-class Compared(Protocol):
-    """Something with a difference in quality to the reference, and a share of the reference's cost
-    that it saves."""
-
-    @property
-    def quality_difference(self) -> Figure | None: ...
-    @property
-    def savings(self) -> Figure | None: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figure(Part):
-    """An estimate with its two-sided interval at `confidence`, and the rows and clusters that it
-    stands on; `alike`: as how many of one size these count, where a few large (of dollars: dear)
-    ones carry it."""
-
-    value: Number | None = None
-    low: Number | None = None
-    high: Number | None = None
-    confidence: Number | None = None
-    n: Count | None = None
-    clusters: Count | None = None
-    alike: Count | None = field(default=None, metadata=OMITTED)
-
-    @classmethod
-    def of(cls, estimate: Estimate, confidence: float = 0.95) -> Self:
-        """What is not finite is not known."""
-        # Which advises by certificates, so it knows this module.
-        from router_lab.metrics.verdict import (
-            uneven,
-        )
-
-        ends = (estimate.value, *estimate.interval(confidence))
-        value, low, high = (end if isfinite(end) else None for end in ends)
-        return cls(
-            value=value, low=low, high=high, confidence=confidence, n=estimate.n, clusters=estimate.clusters,
-            alike=uneven(estimate),
-        )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,22 +48,6 @@ class Judged(Part):
     def lacking(cls, value: Mapping[str, object]) -> list[str]:
         limit = "ceiling" if value.get("unit") == "usd_per_1k" else "floor"
         return [limit] if value.get(limit) is None else []
-
-
-@dataclass(frozen=True, kw_only=True)
-class _OfCandidate(Part):
-    model: Text
-    effort: Text | None
-    harness: Text | None = field(default=None, metadata=OMITTED)
-
-    @property
-    def candidate(self) -> Candidate:
-        return Candidate(self.model, self.effort, self.harness)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reference(_OfCandidate):
-    """The candidate that the policy was judged against."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,56 +101,6 @@ class SuiteRow(Part):
     closed: Flag | None = field(default=None, metadata=OMITTED)
     allowed: tuple[tuple[TextOrNull, ...], ...] | None = field(default=None, metadata=OMITTED)
     table: TableRow | None = field(default=None, metadata=OMITTED)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fixed(_OfCandidate):
-    """One candidate for everything: mean quality and dollars a request, and paired with the
-    reference; `cut_off`: the share of its answers that ended at max_tokens."""
-
-    quality: Number | None = None
-    cost_usd: Number | None
-    quality_difference: Figure | None = None
-    savings: Figure | None = None
-    cut_off: Share | None = field(default=None, metadata=OMITTED)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mixed(_OfCandidate):
-    """A candidate, and the probability with which it serves, whatever is asked."""
-
-    effort: Text | None = None
-    probability: Share
-
-
-@dataclass(frozen=True, kw_only=True)
-class RandomMix(Mixed):
-    """The baseline that reads nothing: the candidate that serves most beside the reference with
-    its probability, and `others` where halves of the rows chose more than one; the figures are of
-    all of it."""
-
-    others: tuple[Mixed, ...] | None = field(default=None, metadata=OMITTED)
-    quality_difference: Figure | None
-    savings: Figure | None
-
-    @property
-    def parts(self) -> dict[Candidate, float]:
-        """The probability of each of its candidates, the reference's left out."""
-        return {row.candidate: row.probability for row in (self, *(self.others or ())) if row.probability}
-
-    @property
-    def moved(self) -> float:
-        """Share of the requests that leave the reference."""
-        return sum(self.parts.values())
-
-
-@dataclass(frozen=True, kw_only=True)
-class Oracle(Part):
-    """Hindsight: mean quality and dollars a request of each row's best outcome."""
-
-    quality: Number | None = None
-    cost_usd: Number | None = None
-    n: Count | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,108 +158,6 @@ class TwoPhase(Part):
     clusters: Count
     estimator: Text
     explained: Share | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageShown(_OfCandidate):
-    """What a candidate did in chains: of all requests, the share that asked it and the share whose
-    answer it gave; dollars of its calls, a request."""
-
-    asked: Share
-    kept: Share
-    cost_usd: Number
-
-
-@dataclass(frozen=True, kw_only=True)
-class Without(Part):
-    """The same fit without chains, on the same rows."""
-
-    quality_difference: Figure | None = None
-    savings: Figure | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChainsShown(Part):
-    """What chains did on left-out rows, of all requests: the share that went through one, that
-    asked more than one candidate, and that ended at a cap without an answer; what signals cost;
-    `looks_at`: which kinds of things the acceptance models read; `without_signals`: the saving,
-    and the difference in quality, if every signal went missing and each judged answer were asked
-    again; `without`: the same fit without chains."""
-
-    share: Share
-    escalated: Share
-    stopped: Share
-    signals_usd: Number
-    looks_at: tuple[Text, ...]
-    signals: tuple[Text, ...]
-    stages: tuple[StageShown, ...]
-    savings_without_signals: Number | None = None
-    quality_difference_without_signals: Number | None = None
-    without: Without | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChainsLost(Part):
-    """Chains that were looked at where none is deployed: how many, and on left-out rows the best of
-    those that lose no more than the rule allows, chosen on the same rows: all None where none
-    does. over: saved more than by what is deployed."""
-
-    considered: Count
-    savings: Figure | None = None
-    quality_difference: Figure | None = None
-    over: Figure | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class TooSlow(Part):
-    """A chain by its stages ([model, effort] and the harness, if any) that takes longer than the
-    recipe allows: in which suites all of its versions (tradeoffs and caps) were left out, and in
-    which some; the 95th percentile of a request's seconds, of the fastest and of the slowest that
-    was."""
-
-    stages: tuple[tuple[TextOrNull, ...], ...]
-    least_s: Number
-    most_s: Number
-    suites: tuple[Text, ...]
-    some_versions: tuple[Text, ...]
-
-    @property
-    def chain(self) -> str:
-        """For people: `a → b`."""
-        return " → ".join(str(Candidate(str(model), *rest)) for model, *rest in self.stages)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChainsTooSlow(Part):
-    """The recipe's bound on the seconds of chains, how many of several stages there were, and which
-    it left out."""
-
-    latency_p95_s: Number
-    considered: Count
-    left_out: tuple[TooSlow, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class WithoutCalls(Part):
-    """A candidate ([model, effort] and the harness, if any) of whose runs some have no dollars by
-    call, and of how many."""
-
-    candidate: tuple[TextOrNull, ...]
-    runs: Count
-    of: Count
-
-    @property
-    def who(self) -> Candidate:
-        model, *rest = self.candidate
-        return Candidate(str(model), *rest)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TurnCaps(Part):
-    """Whose runs could be stopped after some model calls, and of whom that is not known."""
-
-    considered: tuple[tuple[TextOrNull, ...], ...]
-    left_out: tuple[WithoutCalls, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
