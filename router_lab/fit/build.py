@@ -37,8 +37,9 @@ from router_lab.metrics.paired import Ints, Mask, Paired, Recorded
 from router_lab.metrics.verdict import MAX_INFRA
 from router_lab.played import Asked
 from router_lab.replay import replay_known
+from router_lab.runtime.artifact import refuse_size
 from router_lab.runtime.clients import unreproducible
-from router_lab.runtime.errors import InputError, RouterLabWarning
+from router_lab.runtime.errors import InputError, PolicyError, RouterLabWarning
 from router_lab.runtime.policy import Policy
 
 
@@ -58,6 +59,12 @@ def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0, *, diagnos
             f"recipe {recipe.name!r}: fitter {recipe.fitter!r} is not one of {', '.join(sorted(FITTERS))}"
         )
     problem = prepare(recipe, outcomes)
+    data = problem.develop
+    try:
+        refuse_size(data.suites, len(data.candidates))
+    except PolicyError as error:
+        what = f"a policy of {len(data.suites):,} suites and {len(data.candidates):,} candidates"
+        raise InputError(f"recipe {recipe.name!r}: {what} could not be loaded: {error}") from error
     warn_of_retirement(problem)
     return fit_problem(problem, deal_of(problem.develop), seed if diagnostics else None)
 
