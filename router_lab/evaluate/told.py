@@ -7,9 +7,10 @@ from typing import Any
 
 from router_lab.evaluate.figures import Figure
 from router_lab.evaluate.judge import Evaluation
+from router_lab.evaluate.settle import of_clusters
 from router_lab.metrics.estimate import Estimate
 from router_lab.metrics.verdict import MIN_CLUSTERS
-from router_lab.runtime.shares import part
+from router_lab.runtime.shares import many, part
 from router_lab.runtime.visible import visible
 
 
@@ -18,9 +19,10 @@ def to_text(found: Evaluation) -> str:
     overlap, first = found.overlap, next(iter(found.figures.values()))
     beside = first.difference
     lines = [
-        f"{found.n:,} decisions; {found.name} would have asked the same candidate on {part(overlap.agree)} of them",
-        f"  {beside.n:,} requests in {beside.clusters:,} clusters count as {first.counts:,.0f} of {found.name}'s, which "
-        f"decides how wide the interval is; {MIN_CLUSTERS} are needed",
+        f"{many(found.n, 'decision', 'decisions')}; {found.name} would have asked the same candidate on "
+        f"{part(overlap.agree)} of them",
+        f"  {of_clusters(beside.n, beside.clusters)} as {first.counts:,.0f} of {found.name}'s, which decides how wide the "
+        f"interval is; {MIN_CLUSTERS} are needed",
         f"  the heaviest cluster has {part(overlap.heaviest)} of the weight",
     ]
     for figure in found.figures.values():
@@ -29,7 +31,8 @@ def to_text(found: Evaluation) -> str:
         pairs = found.pairs
         decide = "; these decide" if first.metric in pairs.verdicts else ""
         lines.append(
-            f"  shadow: {pairs.n:,} requests, {pairs.asked:,} asked twice, {pairs.lost:,} without an outcome{decide}"
+            f"  shadow: {many(pairs.n, 'request', 'requests')}, {pairs.asked:,} asked twice, {pairs.lost:,} without an "
+            f"outcome{decide}"
         )
         for metric, estimate in pairs.differences.items():
             lines.append(
