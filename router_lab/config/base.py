@@ -236,6 +236,10 @@ def _fault(error: Any, model: type[Strict]) -> str:
     if error["type"] == "missing":
         return f"key `{key}` is missing"
     value = error["input"]
+    if error["type"] == "too_short" and not value:
+        field = model.model_fields.get(key)
+        spare = "" if field is None or field.is_required() else ", or leave the key out"
+        return f"`{key}` is {value!r}, and it must not be empty: name one at least{spare}"
     if isinstance(value, str) and is_key(key, value):
         value = STARS
     elif isinstance(value, str) and len(value) > LONGEST_SHOWN:

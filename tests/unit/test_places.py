@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pandas as pd
@@ -22,6 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from router_lab import load_policy
+from router_lab import publish as releases
 from router_lab.cli import cli
 from router_lab.outcomes import read_outcomes, write_outcomes
 from router_lab.outcomes.looks import LOOKS
@@ -190,6 +192,31 @@ def test_of_two_publishers_one_is_told_and_puts_nothing(memory: MemoryFileSystem
         theirs = objects(memory)
         publish(save_revision(always("cheap"), slow), force=True)
     assert objects(memory) == theirs and theirs["p/RELEASES.jsonl"].count(b"\n") == 2
+
+
+@pytest.mark.parametrize("command", ["publish", "rollback"])
+def test_who_is_refused_has_not_said_that_it_is_released(
+    memory: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    with copy(f"{STORE}/p") as folder:
+        paths = [save_revision(always(name), folder) for name in ("dear", "cheap")]
+        for path in paths:
+            publish(path, force=True)
+    before = getattr(releases, command)
+
+    def beaten(folder: Path, **how: Any) -> releases.Published:
+        """Another publishes between this one's copy and its put."""
+        done = before(folder, **how)
+        with copy(f"{STORE}/p") as theirs:
+            publish(theirs / paths[0].name, force=True, by="another")
+        return done
+
+    monkeypatch.setattr(releases, command, beaten)
+    arguments = {"publish": [f"{STORE}/p/{paths[1].name}", "--force"], "rollback": [f"{STORE}/p"]}[command]
+    done = CliRunner().invoke(cli, [command, *arguments])
+    assert done.exit_code == 1 and "was changed there by another" in done.stderr
+    assert done.stdout == "" and "by force" not in done.stderr
+    assert memory.cat_file("/bucket/p/RELEASES.jsonl").count(b"\n") == 3
 
 
 def test_journals_that_both_wrote_have_the_lines_of_both(memory: MemoryFileSystem) -> None:
