@@ -25,7 +25,7 @@ from router_lab.fit.task import Task
 from router_lab.metrics.paired import Ints, Mask, Recorded
 
 
-class Known(NamedTuple):
+class OutOfFold(NamedTuple):
     """What is known before anything is chosen: rows and cells of the table, what was predicted of
     each row without its fold, the folds, and the coverage that is needed."""
 
@@ -40,7 +40,7 @@ class Known(NamedTuple):
     coverage: float
 
 
-def known_of(problem: Problem, deal: int) -> Known:
+def out_of_fold(problem: Problem, deal: int) -> OutOfFold:
     """Predict out of fold. deal: the seed of the folds, and of the rows that are drawn where not
     all are looked at."""
     data = problem.develop
@@ -58,7 +58,7 @@ def known_of(problem: Problem, deal: int) -> Known:
     predicted = crossfit(task, folds, fitter)
     if problem.elsewhere:
         predicted = replace(predicted, reference=problem.reference, place=problem.place)
-    return Known(
+    return OutOfFold(
         problem=problem, task=task, fitter=fitter, goals=goals, cells=cells, evidence=evidence, predicted=predicted,
         folds=folds, coverage=coverage,
     )  # fmt: skip
