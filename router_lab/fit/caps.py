@@ -30,7 +30,8 @@ QUANTILES = (
 FEW = QUANTILES[1::3]
 """Of these, those after which another candidate is asked."""
 PRIOR = 20.0
-"""Samples by which the part of a suite's dollars under a cap is shrunk towards that of all."""
+"""Samples that a suite's gain by a chain, or its part under a cap, is shrunk by towards that of all
+suites."""
 
 
 def capped(trials: Trials, columns: Sequence[int], most: int) -> list[tuple[Stage, ...]]:

@@ -74,15 +74,13 @@ class Copy:
     def put(self) -> None:
         """Put back what changed. Raises InputError where another changed the same meanwhile, or
         the store refuses it; the copy stays then, and the error names its folder."""
-        if self._scratch.is_kept:
+        if self._scratch.is_over:
             return
         try:
             self._mirror.put()
         except InputError as error:
-            self._scratch.keep()
-            raise InputError(
-                f"{told(str(error))} (what was made is kept in {self._mirror.root.parent})"
-            ) from error
+            text = told(str(error))
+            raise InputError(f"{text} (what was made is kept in {self._scratch.keep()})") from error
 
     def close(self) -> None:
         """Delete the copy."""

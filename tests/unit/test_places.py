@@ -43,7 +43,7 @@ from router_lab.places import (
 )
 from router_lab.places.lease import Lease, LostError
 from router_lab.places.mirror import Mirror
-from router_lab.places.scratch import OWNED, Scratch
+from router_lab.places.scratch import OWNED, Scratch, sweep
 from router_lab.places.store import ABSENT, ChangedThereError, Store
 from router_lab.publish import publish
 from router_lab.runtime.artifact import MANIFEST, save_policy, save_revision
@@ -326,8 +326,7 @@ from router_lab.places.scratch import Scratch
 made = [Scratch(), Scratch()]
 for one in made:
     (one.path / "made.json").write_bytes(b"1")
-made[1].keep()
-print(*(one.path for one in made), flush=True)
+print(made[0].path, made[1].keep(), flush=True)
 sys.stdin.read()
 """
 
@@ -350,12 +349,37 @@ def test_what_a_kill_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
     run.kill()
     run.communicate()
     assert working.exists()
-    with copy(f"{STORE}/x"):  # the next run, whatever it copies
-        assert not working.exists()
+    sweep(scratch)  # as the next process does before its first copy
+    assert not working.parent.exists()
     assert (kept_ / "made.json").exists() and strange.exists() and mine.path.exists()
     assert (tmp_path / "elsewhere" / OWNED).exists()
     mine.close()
     assert not mine.path.exists()
+    assert {one.name for one in scratch.iterdir()} == {strange.name, "router-lab-link", kept_.parent.name}
+
+
+FORKS = """
+import os, sys
+from router_lab.places.scratch import Scratch
+one, other = Scratch(), Scratch()
+assert one.path.parent == other.path.parent
+child = os.fork()
+if child == 0:
+    own = Scratch().path
+    one.close()
+    os._exit(0 if own.parent != one.path.parent and one.path.is_dir() else 1)
+assert os.waitpid(child, 0)[1] == 0
+assert one.path.is_dir() and other.path.is_dir()
+one.close()
+assert other.path.is_dir() and not one.path.exists()
+other.close()
+assert not other.path.parent.exists()
+"""
+
+
+def test_a_process_has_one_folder_and_the_child_of_a_fork_deletes_nothing_of_it() -> None:
+    """However many copies it works on, it holds one descriptor."""
+    subprocess.run([sys.executable, "-c", FORKS], check=True)
 
 
 def test_an_old_version_is_no_address() -> None:
