@@ -50,7 +50,7 @@ def _figure(figure: Figure, found: Evaluation) -> list[str]:
     clipped = "for clipped weights and candidates that nobody asked"
     allowed = "" if bias == 0 else f"; of which ±{_amount(bias, metric)} {clipped}"
     return [
-        f"{metric}: {_amount(figure.value.value, metric)}, {_range(figure.value, metric, low_high, least=0.0)}{allowed}",
+        f"{metric}: {_amount(figure.value.value, metric)}, {_range(figure.value, metric, low_high)}{allowed}",
         f"  {against}: {_amount(figure.beside.value, metric)}; difference {_signed(figure.difference, metric, low_high)}",
     ]
 
@@ -61,13 +61,19 @@ def _amount(value: float, metric: str) -> str:
     return f"{100 * value:.1f} %" if metric == "quality" else f"${1000 * value:.4g} per 1,000"
 
 
-def _range(estimate: Estimate, metric: str, confidence: float, *, least: float = -inf) -> str:
-    """least: of the metric itself; a quality is then at most 1, too."""
+def _interval(estimate: Estimate, metric: str, confidence: float, *, apart: bool) -> tuple[float, float]:
+    """Within what can be, of a metric or a difference (`apart`); infinite where there is none."""
     low, high = estimate.interval(confidence)
     if not isfinite(high - low):
+        return -inf, inf
+    most = 1.0 if metric == "quality" else inf
+    return max(low, -most if apart else 0.0), min(high, most)
+
+
+def _range(estimate: Estimate, metric: str, confidence: float, *, apart: bool = False) -> str:
+    low, high = _interval(estimate, metric, confidence, apart=apart)
+    if not isfinite(high - low):
         return "too few for an interval"
-    low = max(low, least)
-    high = min(high, 1.0) if metric == "quality" else high
     scale = 100 if metric == "quality" else 1000
     digits = ".1f" if metric == "quality" else ".4g"
     told = f"{100 * confidence:g} % from {scale * low:{digits}} to {scale * high:{digits}}"
@@ -79,7 +85,7 @@ def _signed(estimate: Estimate, metric: str, confidence: float) -> str:
         return "not known"
     unit = "points" if metric == "quality" else "$ per 1,000"
     value = f"{100 * estimate.value:+.1f}" if metric == "quality" else f"{1000 * estimate.value:+.4g}"
-    return f"{value.replace('-', '−')} {unit}, {_range(estimate, metric, confidence)}"
+    return f"{value.replace('-', '−')} {unit}, {_range(estimate, metric, confidence, apart=True)}"
 
 
 def to_json(found: Evaluation) -> dict[str, Any]:
@@ -99,22 +105,27 @@ def to_json(found: Evaluation) -> dict[str, Any]:
         },
         "shadow": None if found.pairs is None else {
             "n": found.pairs.n, "asked": found.pairs.asked, "lost": found.pairs.lost,
-            "differences": {n: _numbers(e, found.confidence) for n, e in found.pairs.differences.items()},
+            "differences": {n: _numbers(e, n, found.confidence, apart=True) for n, e in found.pairs.differences.items()},
         },
         "notes": list(found.notes), "settle": list(found.settle),
     }  # fmt: skip
 
 
 def _plain(figure: Figure, confidence: float) -> dict[str, Any]:
-    told = {name: _numbers(getattr(figure, name), confidence) for name in ("value", "beside", "difference")}
+    told = {
+        name: _numbers(getattr(figure, name), figure.metric, confidence, apart=name == "difference")
+        for name in ("value", "beside", "difference")
+    }
     return told | {
         "bias": _number(figure.value.bias), "floor": figure.floor, "verdict": figure.verdict.verdict,
         "reason": figure.verdict.reason, "samples_needed": figure.verdict.samples_needed,
     }  # fmt: skip
 
 
-def _numbers(estimate: Estimate, confidence: float) -> dict[str, float | int | None]:
-    low, high = estimate.interval(confidence)
+def _numbers(
+    estimate: Estimate, metric: str, confidence: float, *, apart: bool
+) -> dict[str, float | int | None]:
+    low, high = _interval(estimate, metric, confidence, apart=apart)
     return {
         "value": _number(estimate.value), "low": _number(low), "high": _number(high), "n": estimate.n,
         "clusters": estimate.clusters,

@@ -57,6 +57,11 @@ FAULTS = [
         "name: s\nmodels: []\nsuites: [a]\n",
         "`models` is [], and it must not be empty: name one at least",
     ),
+    (
+        Sweep,
+        "name: s\nmodels: [m]\nsuites: [a]\ncandidates: []\n",
+        "its candidates are each of `models` with each of `efforts`",
+    ),
     (Suite, "scorer: match\n", "give exactly one of task and logs"),
     (
         Suite,

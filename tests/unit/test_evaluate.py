@@ -305,6 +305,11 @@ def test_an_estimate_of_few_decisions_lies_within_what_can_be_and_within_its_int
         one = result.figures[name].value
         low, high = one.interval(0.9)
         assert math.isnan(one.value) or (low <= one.value <= high and 0 <= one.value <= most)
+    for name, figure in to_json(result)["figures"].items():
+        bounds = {"value": (0, 1), "beside": (0, 1), "difference": (-1, 1)}
+        for part, (least, most) in bounds.items() if name == "quality" else ():
+            told = [figure[part][key] for key in ("low", "value", "high")]
+            assert None in told or least <= told[0] <= told[1] <= told[2] <= most
 
 
 def test_one_decision_is_told_as_one(tmp_path: Path) -> None:
