@@ -21,7 +21,7 @@ from router_lab.cli.common import (
     print_path,
     step,
 )
-from router_lab.cli.places import Here
+from router_lab.cli.places import Here, put_back
 from router_lab.runtime import keys
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
@@ -94,16 +94,14 @@ def publish(
         policy, alias=alias, gate=gate, force=force, private_key=_careful(key), trusted=trusted,
         expires=_until(expires), by=_who(),
     )  # fmt: skip
+    put_back()  # what is said from here on holds at an address, too
     release = done.release
+    word = release.verdict if gate is not None else "no gate"
     if done.entry["forced"]:
-        echo(
-            f"warning: published by force with verdict {release.verdict}; {done.folder} remembers it",
-            err=True,
-        )
+        why = "without a gate" if gate is None else f"though its gate says {word}"
+        echo(f"warning: published by force, {why}; {done.folder} remembers it", err=True)
     told = not registry or _in_registry(done, lambda: _register(policy, done, tracking_uri), tracking_uri)
-    head = (
-        f"release {release.number} of {release.name} as {alias}: {release.revision[:16]} ({release.verdict})"
-    )
+    head = f"release {release.number} of {release.name} as {alias}: {release.revision[:16]} ({word})"
     echo(head, *_signed_until(done))
     print_path(policy.parent if policy.name else done.folder)
     if not told:
@@ -139,6 +137,7 @@ def rollback(
     done = releases.rollback(
         folder, to=to, private_key=_careful(key), trusted=trusted, expires=_until(expires), by=_who()
     )
+    put_back()
     release = done.release
     told = not registry or _in_registry(done, lambda: _move_alias(release, tracking_uri), tracking_uri)
     head = f"release {release.number} of {release.name} as {release.alias}: back to {release.revision[:16]}"
@@ -248,6 +247,7 @@ def sign(folder: Path, key: Path, trusted: Path | None) -> None:
     """Sign the release that stands in the policy folder NAME, for loaders that require a
     signature."""
     path = releases.sign(folder, _careful(key) or key, trusted=trusted)
+    put_back()
     echo(f"signed by {keys.fingerprint(keys.load_private_key(key).public_key())}")
     print_path(path)
 

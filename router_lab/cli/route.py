@@ -96,7 +96,9 @@ def route(
 
 def _predicted(decision: Decision, further: bool) -> str:
     more = ", with escalation" if further else ""
-    if decision.cap_usd is not None or decision.cap_turns is not None:
+    if decision.under_cap:
+        more += ", of a run that is stopped at its cap (a limit below)"
+    elif decision.cap_usd is not None or decision.cap_turns is not None:
         more += ", of a run that nothing stops (its cap is a limit below; `replay` has the dollars under it)"
     return (
         f"  predicted quality {decision.quality:.3f}, ${decision.cost_usd:.6f} on tier {decision.tier}{more}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import math
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -61,6 +61,8 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
     page: ClassVar[str | None] = None
     """The page of the documentation that lists the keys, for errors."""
+    instead: ClassVar[Mapping[str, str]] = {}
+    """By keys that it does not have and people write, what to do."""
 
 
 class ForwardCompatible(Strict):
@@ -229,6 +231,7 @@ def _fault(error: Any, model: type[Strict]) -> str:
         own = str(error["loc"][-1])
         homes = ", ".join(f"`{home}`" for home in dict.fromkeys(_homes(model, own)))
         listed += f"; `{own}` is a key under {homes}" if homes else ""
+        listed += f"; {model.instead[own]}" if len(error["loc"]) == 1 and own in model.instead else ""
         return f"unknown key `{key}`{listed}{'' if model.page is None else f'; {model.page} says what each does'}"
     if error["type"] == "model_type" and not error["loc"]:
         wanted = ", ".join(_required(model) or list(model.model_fields)[:3])
@@ -236,6 +239,10 @@ def _fault(error: Any, model: type[Strict]) -> str:
     if error["type"] == "missing":
         return f"key `{key}` is missing"
     value = error["input"]
+    if error["type"] == "too_short" and not value:
+        field = model.model_fields.get(key)
+        spare = "" if field is None or field.is_required() else ", or leave the key out"
+        return f"`{key}` is {value!r}, and it must not be empty: name one at least{spare}"
     if isinstance(value, str) and is_key(key, value):
         value = STARS
     elif isinstance(value, str) and len(value) > LONGEST_SHOWN:

@@ -118,7 +118,7 @@ class Recipe(Strict):
     holdout: Annotated[float, Field(ge=0, lt=0.9)] = 0.2
     points: dict[Name, Rule] = Field(default_factory=dict)
     gates: list[Gate] = Field(default_factory=list)
-    candidates: list[CandidateRef] | None = None
+    candidates: Annotated[list[CandidateRef], Field(min_length=1)] | None = None
     """Restrict the choice to these; null means every candidate of the outcomes."""
     min_seen: Share = 0.95
     """A candidate seen on a smaller share of a suite's samples is predicted there but never

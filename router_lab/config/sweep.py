@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -210,6 +211,9 @@ HereAlone = Annotated[str, AfterValidator(_here_alone)]
 class Sweep(Strict):
     """sweeps/*.yaml: (models × efforts, and teams) × harnesses over suites."""
 
+    instead: ClassVar[Mapping[str, str]] = {
+        "candidates": "its candidates are each of `models` with each of `efforts`, and the `teams`: name them there"
+    }
     name: Name
     models: Annotated[list[Annotated[ModelSpec, _text_is("model")]], Field(min_length=1)]
     efforts: list[str | None] = Field(default=[None], min_length=1)

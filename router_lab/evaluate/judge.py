@@ -125,7 +125,9 @@ def _figure(
 def _told(target: Target, logged: Logged, rows: Mask, metric: str) -> Told:
     money, shares = metric == "cost_usd", target.shares[rows]
     model = cross_fitted(logged, target.prior[metric][rows], target.suite[rows], ratio=money)
-    return told_of(logged, shares, model, span=None if money else 1.0)
+    told = told_of(logged, shares, model, span=None if money else 1.0)
+    # Weights carry an estimate beyond what can be; the nearest value that can is nearer the truth.
+    return told._replace(value=float(np.clip(told.value, 0.0, None if money else 1.0)))
 
 
 def _floor(policy: Policy, margin: float | None) -> float:

@@ -116,7 +116,7 @@ def read_log(path: Source | Iterable[Source]) -> LogRows:
 
 
 def _told(left: Mapping[str, int]) -> str:
-    return "; ".join(f"{n:,} {why}" for why, n in left.items()) or "it holds none at all"
+    return "; ".join(f"it holds {n:,} {why}" for why, n in left.items()) or "it holds none at all"
 
 
 def _noted(read: _Read, row: Mapping[str, Any]) -> None:
@@ -124,7 +124,7 @@ def _noted(read: _Read, row: Mapping[str, Any]) -> None:
     quality, cost = (_number(outcome.get(name)) for name in FIGURES)
     if outcome.get("status") in NOT_RUN:
         read.infra += outcome["status"] == "infra" and not row.get("shadow")
-        read.left[f"gave no evidence (status `{outcome['status']}`)"] += 1
+        read.left[f"without evidence (status `{outcome['status']}`)"] += 1
         return
     if row.get("shadow"):
         chance = share_of(row)
@@ -134,10 +134,10 @@ def _noted(read: _Read, row: Mapping[str, Any]) -> None:
             read.beside.append((stands_for(row), pair))
         return
     if np.isnan(quality) and np.isnan(cost):
-        read.left["have no outcome"] += 1
+        read.left["without an outcome"] += 1
         return
     if row.get("constrained"):
-        read.left["were made under constraints, which the log does not hold"] += 1
+        read.left["made under constraints, which the log does not hold"] += 1
         return
     chance = propensity_of(row)
     read.place[row["id"]] = len(read.asked)

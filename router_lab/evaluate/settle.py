@@ -11,7 +11,7 @@ from router_lab.evaluate.logged import LogRows
 from router_lab.evaluate.target import Target
 from router_lab.metrics.overlap import Overlap
 from router_lab.metrics.verdict import MIN_CLUSTERS
-from router_lab.runtime.shares import part
+from router_lab.runtime.shares import many, part
 
 EXPLORE = (0.02, 0.1)
 """Shares of exploration of which it is said how long they would take."""
@@ -35,10 +35,13 @@ def lacks(overlap: Overlap, labels: Sequence[str]) -> str:
 
 def too_few_told(requests: int, clusters: int, counts: float) -> str:
     """Why a log with some of everything cannot tell either, where it counts as too few."""
-    return (
-        f"{requests:,} requests in {clusters:,} clusters count as {counts:.0f} of the policy's, fewer than "
-        f"{MIN_CLUSTERS}"
-    )
+    return f"{of_clusters(requests, clusters)} as {counts:.0f} of the policy's, fewer than {MIN_CLUSTERS}"
+
+
+def of_clusters(requests: int, clusters: int) -> str:
+    """`1 request in 1 cluster counts`, or how many count."""
+    verb = "counts" if requests == 1 else "count"
+    return f"{many(requests, 'request', 'requests')} in {many(clusters, 'cluster', 'clusters')} {verb}"
 
 
 def settling(
@@ -51,18 +54,20 @@ def settling(
     if not overlap.lacking and few and counts > 0:
         more = ceil(first.difference.n * (MIN_CLUSTERS / counts - 1))
         lines.append(
-            f"about {more:,} more requests like these{_days(more, log)}, until they count as {MIN_CLUSTERS} "
-            f"instead of {counts:.0f}"
+            f"{_more(more)}{_days(more, log)}, until they count as {MIN_CLUSTERS} instead of {counts:.0f}"
         )
     elif not overlap.lacking and more:
         lines.append(
-            f"about {more:,} more requests like these{_days(more, log)}: four times in five the interval is "
-            "then short enough, if the difference stays"
+            f"{_more(more)}{_days(more, log)}: four times in five the interval is then short enough, if the difference stays"
         )
     if overlap.lacking or few or (more is None and overlap.agree < 1):
         lines += _exploring(overlap, log, target, 0.0 if overlap.lacking else counts)
         lines.append("or a shadow (docs/operations.md): both candidates are asked, on a budget")
     return tuple(lines)
+
+
+def _more(requests: int) -> str:
+    return f"about {many(requests, 'more request', 'more requests')} like these"
 
 
 def _exploring(overlap: Overlap, log: LogRows, target: Target, counts: float) -> list[str]:

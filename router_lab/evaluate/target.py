@@ -13,6 +13,7 @@ from router_lab.prices import today
 from router_lab.runtime.errors import InputError, shown
 from router_lab.runtime.points import follows
 from router_lab.runtime.policy import Policy
+from router_lab.runtime.shares import many
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def _notes(policy: Policy, log: LogRows, known: Mask) -> tuple[str, ...]:
     notes = []
     if not known.all():
         notes.append(
-            f"{int((~known).sum()):,} decisions have no prompt, which the policy decides by, and are left out"
+            f"left out: {many(int((~known).sum()), 'decision', 'decisions')} without a prompt, by which the policy decides"
         )
     notes += _past(policy)
     if policy.vector_length is not None:
@@ -92,5 +93,6 @@ def _notes(policy: Policy, log: LogRows, known: Mask) -> tuple[str, ...]:
         )
     if any(one == CHAINED for one in log.asked):
         n = sum(one == CHAINED for one in log.asked)
-        notes.append(f"{n:,} decisions may have asked a second candidate: they tell of none alone")
+        who = many(n, "decision", "decisions")
+        notes.append(f"{who} may have asked a second candidate, and so no candidate alone is told of there")
     return tuple(notes)

@@ -7,9 +7,10 @@ from typing import Any
 
 from router_lab.evaluate.figures import Figure
 from router_lab.evaluate.judge import Evaluation
+from router_lab.evaluate.settle import of_clusters
 from router_lab.metrics.estimate import Estimate
 from router_lab.metrics.verdict import MIN_CLUSTERS
-from router_lab.runtime.shares import part
+from router_lab.runtime.shares import many, part
 from router_lab.runtime.visible import visible
 
 
@@ -18,9 +19,10 @@ def to_text(found: Evaluation) -> str:
     overlap, first = found.overlap, next(iter(found.figures.values()))
     beside = first.difference
     lines = [
-        f"{found.n:,} decisions; {found.name} would have asked the same candidate on {part(overlap.agree)} of them",
-        f"  {beside.n:,} requests in {beside.clusters:,} clusters count as {first.counts:,.0f} of {found.name}'s, which "
-        f"decides how wide the interval is; {MIN_CLUSTERS} are needed",
+        f"{many(found.n, 'decision', 'decisions')}; {found.name} would have asked the same candidate on "
+        f"{part(overlap.agree)} of them",
+        f"  {of_clusters(beside.n, beside.clusters)} as {first.counts:,.0f} of {found.name}'s, which decides how wide the "
+        f"interval is; {MIN_CLUSTERS} are needed",
         f"  the heaviest cluster has {part(overlap.heaviest)} of the weight",
     ]
     for figure in found.figures.values():
@@ -29,7 +31,8 @@ def to_text(found: Evaluation) -> str:
         pairs = found.pairs
         decide = "; these decide" if first.metric in pairs.verdicts else ""
         lines.append(
-            f"  shadow: {pairs.n:,} requests, {pairs.asked:,} asked twice, {pairs.lost:,} without an outcome{decide}"
+            f"  shadow: {many(pairs.n, 'request', 'requests')}, {pairs.asked:,} asked twice, {pairs.lost:,} without an "
+            f"outcome{decide}"
         )
         for metric, estimate in pairs.differences.items():
             lines.append(
@@ -47,7 +50,7 @@ def _figure(figure: Figure, found: Evaluation) -> list[str]:
     clipped = "for clipped weights and candidates that nobody asked"
     allowed = "" if bias == 0 else f"; of which ±{_amount(bias, metric)} {clipped}"
     return [
-        f"{metric}: {_amount(figure.value.value, metric)}, {_range(figure.value, metric, low_high, least=0.0)}{allowed}",
+        f"{metric}: {_amount(figure.value.value, metric)}, {_range(figure.value, metric, low_high)}{allowed}",
         f"  {against}: {_amount(figure.beside.value, metric)}; difference {_signed(figure.difference, metric, low_high)}",
     ]
 
@@ -58,13 +61,19 @@ def _amount(value: float, metric: str) -> str:
     return f"{100 * value:.1f} %" if metric == "quality" else f"${1000 * value:.4g} per 1,000"
 
 
-def _range(estimate: Estimate, metric: str, confidence: float, *, least: float = -inf) -> str:
-    """least: of the metric itself; a quality is then at most 1, too."""
+def _interval(estimate: Estimate, metric: str, confidence: float, *, apart: bool) -> tuple[float, float]:
+    """Within what can be, of a metric or a difference (`apart`); infinite where there is none."""
     low, high = estimate.interval(confidence)
     if not isfinite(high - low):
+        return -inf, inf
+    most = 1.0 if metric == "quality" else inf
+    return max(low, -most if apart else 0.0), min(high, most)
+
+
+def _range(estimate: Estimate, metric: str, confidence: float, *, apart: bool = False) -> str:
+    low, high = _interval(estimate, metric, confidence, apart=apart)
+    if not isfinite(high - low):
         return "too few for an interval"
-    low = max(low, least)
-    high = min(high, 1.0) if metric == "quality" else high
     scale = 100 if metric == "quality" else 1000
     digits = ".1f" if metric == "quality" else ".4g"
     told = f"{100 * confidence:g} % from {scale * low:{digits}} to {scale * high:{digits}}"
@@ -76,7 +85,7 @@ def _signed(estimate: Estimate, metric: str, confidence: float) -> str:
         return "not known"
     unit = "points" if metric == "quality" else "$ per 1,000"
     value = f"{100 * estimate.value:+.1f}" if metric == "quality" else f"{1000 * estimate.value:+.4g}"
-    return f"{value.replace('-', '−')} {unit}, {_range(estimate, metric, confidence)}"
+    return f"{value.replace('-', '−')} {unit}, {_range(estimate, metric, confidence, apart=True)}"
 
 
 def to_json(found: Evaluation) -> dict[str, Any]:
@@ -96,22 +105,27 @@ def to_json(found: Evaluation) -> dict[str, Any]:
         },
         "shadow": None if found.pairs is None else {
             "n": found.pairs.n, "asked": found.pairs.asked, "lost": found.pairs.lost,
-            "differences": {n: _numbers(e, found.confidence) for n, e in found.pairs.differences.items()},
+            "differences": {n: _numbers(e, n, found.confidence, apart=True) for n, e in found.pairs.differences.items()},
         },
         "notes": list(found.notes), "settle": list(found.settle),
     }  # fmt: skip
 
 
 def _plain(figure: Figure, confidence: float) -> dict[str, Any]:
-    told = {name: _numbers(getattr(figure, name), confidence) for name in ("value", "beside", "difference")}
+    told = {
+        name: _numbers(getattr(figure, name), figure.metric, confidence, apart=name == "difference")
+        for name in ("value", "beside", "difference")
+    }
     return told | {
         "bias": _number(figure.value.bias), "floor": figure.floor, "verdict": figure.verdict.verdict,
         "reason": figure.verdict.reason, "samples_needed": figure.verdict.samples_needed,
     }  # fmt: skip
 
 
-def _numbers(estimate: Estimate, confidence: float) -> dict[str, float | int | None]:
-    low, high = estimate.interval(confidence)
+def _numbers(
+    estimate: Estimate, metric: str, confidence: float, *, apart: bool
+) -> dict[str, float | int | None]:
+    low, high = _interval(estimate, metric, confidence, apart=apart)
     return {
         "value": _number(estimate.value), "low": _number(low), "high": _number(high), "n": estimate.n,
         "clusters": estimate.clusters,

@@ -23,8 +23,8 @@ from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.fitted import Fitted
 from router_lab.fit.fitters import FITTERS
 from router_lab.fit.folds import deal_of
-from router_lab.fit.known import Known, known_of
 from router_lab.fit.model import Predicted, in_places
+from router_lab.fit.out_of_fold import OutOfFold, out_of_fold
 from router_lab.fit.problem import Problem, diagnose, prepare
 from router_lab.fit.retiring import warn_of_retirement
 from router_lab.fit.rivals import Rivals, lost_suites, rivals, without_gain
@@ -37,8 +37,9 @@ from router_lab.metrics.paired import Ints, Mask, Paired, Recorded
 from router_lab.metrics.verdict import MAX_INFRA
 from router_lab.played import Asked
 from router_lab.replay import replay_known
+from router_lab.runtime.artifact import refuse_size
 from router_lab.runtime.clients import unreproducible
-from router_lab.runtime.errors import InputError, RouterLabWarning
+from router_lab.runtime.errors import InputError, PolicyError, RouterLabWarning
 from router_lab.runtime.policy import Policy
 
 
@@ -58,6 +59,12 @@ def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0, *, diagnos
             f"recipe {recipe.name!r}: fitter {recipe.fitter!r} is not one of {', '.join(sorted(FITTERS))}"
         )
     problem = prepare(recipe, outcomes)
+    data = problem.develop
+    try:
+        refuse_size(data.suites, len(data.candidates))
+    except PolicyError as error:
+        what = f"a policy of {len(data.suites):,} suites and {len(data.candidates):,} candidates"
+        raise InputError(f"recipe {recipe.name!r}: {what} could not be loaded: {error}") from error
     warn_of_retirement(problem)
     return fit_problem(problem, deal_of(problem.develop), seed if diagnostics else None)
 
@@ -66,7 +73,7 @@ def fit_problem(problem: Problem, deal: int, seed: int | None = None) -> Policy:
     """`fit_policy` with a deal of the folds that is given, which a bench varies to see what it
     moves. seed: of the diagnostics, None = without."""
     recipe = problem.recipe
-    plain, without, lost, slow = _chains_that_gain(known_of(problem, deal), deal)
+    plain, without, lost, slow = _chains_that_gain(out_of_fold(problem, deal), deal)
     fitted, more = plain, None if without is None else plain.choices["default"].paired().over(without)
     if without is None and recipe.escalate and plain.evidence.phases is None:
         fitted, more = _escalated(plain, deal)
@@ -95,7 +102,7 @@ def fit_problem(problem: Problem, deal: int, seed: int | None = None) -> Policy:
         turn_caps=None if problem.trials is None else turn_caps(recipe, problem.frame),
         unknown_suites=fitted.unknown_suites,
         requests_not_reproducible=lacking or None,
-        diagnostics=None if seed is None else diagnose(problem, lambda p: _figures(learn(p, deal)), seed),
+        diagnostics=None if seed is None else diagnose(problem, lambda p: _figures(fit_on(p, deal)), seed),
     )
     if problem.held is not None:
         with warnings.catch_warnings():
@@ -115,21 +122,21 @@ class Chains(NamedTuple):
     slow: ChainsTooSlow | None
 
 
-def _chains_that_gain(known: Known, deal: int) -> Chains:
+def _chains_that_gain(before: OutOfFold, deal: int) -> Chains:
     """The fit, without chains where they gain nothing."""
-    plain = learned(known, deal)
-    slow = too_slow(known.problem, plain.cascades)
-    if not (plain.chained and known.problem.recipe.escalate):
+    plain = fit_choices(before, deal)
+    slow = too_slow(before.problem, plain.cascades)
+    if not (plain.chained and before.problem.recipe.escalate):
         return Chains(plain, None, chains_lost(plain), slow)
-    other = chosen(known, None)
+    other = choices_of(before, None)
     simple = without_gain(plain.choices, other.choices)
     if simple is None:
         return Chains(plain, other.choices["default"].paired(), None, slow)
-    fitted = replace(learned(known, deal, chaining=False), choices=simple)
+    fitted = replace(fit_choices(before, deal, chaining=False), choices=simple)
     return Chains(fitted, None, chains_lost(plain, simple["default"].paired()), slow)
 
 
-class Chosen(NamedTuple):
+class Choices(NamedTuple):
     """What each point deploys, and the random mix, once suites that lose too much are closed."""
 
     problem: Problem
@@ -139,48 +146,48 @@ class Chosen(NamedTuple):
     closed: frozenset[int]
 
 
-def chosen(known: Known, chains: Cascades | None) -> Chosen:
+def choices_of(before: OutOfFold, chains: Cascades | None) -> Choices:
     """Every point's choice, with these chains after the candidates or without."""
-    problem = known.problem
-    evidence = known.evidence if chains is None else chains.beside(known.evidence)
+    problem = before.problem
+    evidence = before.evidence if chains is None else chains.beside(before.evidence)
     problem, cells, found, closed = _closing(
-        problem, known.cells, known.predicted, evidence, known.goals, chains
+        problem, before.cells, before.predicted, evidence, before.goals, chains
     )
     choices = {name: pair.deployed for name, pair in found.items()}
     mix = found["default"].random_mix
     if problem.infra > MAX_INFRA:  # nothing is concluded, so nothing is acted upon
         choices = {name: replace(c, walked=c.walked._replace(mix=-1.0)) for name, c in choices.items()}
         mix = replace(mix, walked=mix.walked._replace(mix=-1.0))
-    return Chosen(problem, cells, choices, mix, closed)
+    return Choices(problem, cells, choices, mix, closed)
 
 
-def learn(problem: Problem, deal: int) -> Fitted:
-    """Predict, choose every point, and fit what is chosen; deal: as of `known_of`."""
-    return learned(known_of(problem, deal), deal)
+def fit_on(problem: Problem, deal: int) -> Fitted:
+    """Predict, choose every point, and fit what is chosen; deal: as of `out_of_fold`."""
+    return fit_choices(out_of_fold(problem, deal), deal)
 
 
-def learned(known: Known, deal: int, chaining: bool = True) -> Fitted:
+def fit_choices(before: OutOfFold, deal: int, chaining: bool = True) -> Fitted:
     """Choose every point, and fit the chosen predictor on all rows to choose on. deal: as of
-    `known_of`; chaining: whether chains may be chosen."""
-    task, fitter, coverage = known.task, known.fitter, known.coverage
+    `out_of_fold`; chaining: whether chains may be chosen."""
+    task, fitter, coverage = before.task, before.fitter, before.coverage
     chains = None
-    if chaining and known.evidence.phases is None:
-        chains = _cascades(known.problem, known.predicted, known.folds)
-    every = np.ones(len(known.problem.develop), bool)
-    tables = None if chains is None else chains.tables(chains.beside(known.evidence), every)
-    problem, cells, choices, mix, closed = chosen(known, chains)
+    if chaining and before.evidence.phases is None:
+        chains = _cascades(before.problem, before.predicted, before.folds)
+    every = np.ones(len(before.problem.develop), bool)
+    tables = None if chains is None else chains.tables(chains.beside(before.evidence), every)
+    problem, cells, choices, mix, closed = choices_of(before, chains)
     model = fitter.fit(task, np.arange(len(problem.develop)))
     linear = model.compile(task)
     rates = in_places(model.table(task), problem.place, problem.reference)
     if all(c.by_suite for c in choices.values()):
         coverage = 0.0
-    main = known.goals["default"]
+    main = before.goals["default"]
     unknown_suites = check_unknown_suites(problem, task, fitter, choices["default"], main, coverage, deal)
     evidence = choices["default"].evidence
     return Fitted(
-        problem=problem, task=task, fitter=fitter, evidence=evidence, goals=known.goals, choices=choices,
+        problem=problem, task=task, fitter=fitter, evidence=evidence, goals=before.goals, choices=choices,
         random_mix=mix, cells=cells, linear=linear, rates=rates, coverage=coverage,
-        unknown_suites=unknown_suites, predicted=known.predicted, closed=closed, cascades=chains, tables=tables,
+        unknown_suites=unknown_suites, predicted=before.predicted, closed=closed, cascades=chains, tables=tables,
     )  # fmt: skip
 
 
@@ -252,7 +259,7 @@ def _escalated(plain: Fitted, deal: int) -> tuple[Fitted, Estimate | None]:
     problem = plain.problem.escalating()
     if problem is None:
         return plain, None
-    other = learn(problem, deal)
+    other = fit_on(problem, deal)
     if other.choices["default"].mix <= 0:
         return plain, None
     more = other.choices["default"].paired().over(plain.choices["default"].paired())

@@ -19,7 +19,8 @@ from router_lab.metrics.paired import Floats, Ints
 from router_lab.outcomes import candidates_of
 from router_lab.outcomes.trials import Trials
 from router_lab.outcomes.turns import without_calls
-from router_lab.runtime.chains import Stage
+from router_lab.played import Asked, play
+from router_lab.runtime.chains import Chain, Stage, UnderCap
 from router_lab.runtime.model import Candidate
 
 QUANTILES = (
@@ -28,6 +29,9 @@ QUANTILES = (
 """Of a candidate's recorded dollars, at which its runs may be stopped."""
 FEW = QUANTILES[1::3]
 """Of these, those after which another candidate is asked."""
+PRIOR = 20.0
+"""Samples that a suite's gain by a chain, or its part under a cap, is shrunk by towards that of all
+suites."""
 
 
 def capped(trials: Trials, columns: Sequence[int], most: int) -> list[tuple[Stage, ...]]:
@@ -71,6 +75,44 @@ def caps_of_turns(turns: Ints, quantiles: Sequence[float]) -> list[int]:
         return []
     tried = {int(cap) for cap in np.quantile(known, quantiles, method="higher")}
     return sorted(cap for cap in tried if cap < known.max())
+
+
+def with_under_cap(chain: Chain, trials: Trials, suite: Ints, weight: Floats, rows: Sequence[int]) -> Chain:
+    """The chain, each stage with a cap told what that leaves of its recorded runs in `rows` (0 =
+    all suites). suite [m] of the draws, codes; weight [m]."""
+    return tuple(
+        stage._replace(under_cap=_under_cap(stage, trials, suite, weight, rows)) if stage.capped else stage
+        for stage in chain
+    )
+
+
+def _under_cap(
+    stage: Stage, trials: Trials, suite: Ints, weight: Floats, rows: Sequence[int]
+) -> UnderCap | None:
+    """A suite's part is shrunk by PRIOR samples towards that of all; None where no run has a cost
+    and a quality."""
+    whole = np.stack([trials.cost_usd[:, stage.column], trials.quality[:, stage.column]])
+    # The predictions it would judge by are not looked at: it is asked alone.
+    bare = Asked(suite + 1, trials.quality, trials.cost_usd)
+    got = play((stage._replace(judge=None),), 0.0, trials, bare)
+    known = np.isfinite(whole).all(axis=0) & np.isfinite(got.cost_usd)
+    if not known.any():
+        return None
+    weight, suite = np.where(known, weight, 0.0), np.where(known, suite, 0)
+    parts = [np.nan_to_num(part) * weight for part in (*whole, got.cost_usd, got.quality)]
+    every = np.array([part.sum() for part in parts])
+    size = max(int(suite.max()) + 1, *rows)
+    own = np.stack([np.bincount(suite, part, size).astype(np.float64) for part in parts])
+    count = np.bincount(suite, weight, size)
+    pooled = _part(every[2:], every[:2])
+    by_suite = (_part(own[2:], own[:2]) * count + pooled[:, None] * PRIOR) / (count + PRIOR)
+    found = np.stack([pooled if row == 0 else by_suite[:, row - 1] for row in rows], axis=1)
+    return UnderCap(tuple(rows), *(tuple(float(f"{one:.6g}") for one in part) for part in found))
+
+
+def _part(stopped: Floats, whole: Floats) -> Floats:
+    """What is left of sums; all of nothing."""
+    return np.clip(np.where(whole > 0, stopped / np.where(whole > 0, whole, 1.0), 1.0), 0.0, 1.0)
 
 
 def turn_caps(recipe: Recipe, frame: pd.DataFrame) -> TurnCaps | None:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from router_lab.fit.accept import READING, Scope, learn_judge
-from router_lab.fit.caps import capped
+from router_lab.fit.caps import PRIOR, capped, with_under_cap
 from router_lab.fit.evidence import Evidence
 from router_lab.fit.slow import tails
 from router_lab.metrics.paired import Floats, Ints, Mask, column_means
@@ -38,8 +38,6 @@ MOST_COLUMNS = 5
 """Candidates that chains are made of: those that are nearest to the best at some tradeoff."""
 MOST_CELLS = 30_000_000
 """Of samples times chains times tradeoffs: beyond, every second tradeoff is tried, or fewer."""
-PRIOR = 20.0
-"""Samples that a suite's gain is shrunk by towards that of all suites."""
 ERRORS = 1.0
 """Standard errors by which looking at more must gain, or the simpler model stays."""
 
@@ -172,11 +170,15 @@ class Cascades:
         suite[self.ground.trials.row] = self.ground.asked.row - 1
         return tails(self.figures[LATENCY], suite, self.ground.suites)
 
-    def chain(self, column: int, alone: int) -> Chain:
-        """What serves where a table has this column, of `alone` candidates and the entries."""
+    def chain(self, column: int, alone: int, rows: Sequence[int] = ()) -> Chain:
+        """What serves where a table has this column, of `alone` candidates and the entries; rows:
+        those of a policy's tables, ascending, for which it says what its caps leave."""
         if column < alone:
             return (Stage(column),)
-        return _judged(self.entries[column - alone], self.final)[0]
+        found, ground = _judged(self.entries[column - alone], self.final)[0], self.ground
+        if not rows:
+            return found
+        return with_under_cap(found, ground.trials, ground.asked.row - 1, ground.weight, rows)
 
     def played(self, place: int, *, blind: bool = False) -> Played:
         """An entry on every draw, by what was learned without it; `blind`: as if no signal were

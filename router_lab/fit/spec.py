@@ -19,7 +19,15 @@ from router_lab.fit.sessions import sessions_of
 from router_lab.metrics.paired import Mask, column_means
 from router_lab.runtime.chains import Chain
 from router_lab.runtime.errors import InputError
-from router_lab.runtime.model import Candidate, PolicySpec, Profile, Route, group_code, profile_from_dict
+from router_lab.runtime.model import (
+    POOLED,
+    Candidate,
+    PolicySpec,
+    Profile,
+    Route,
+    group_code,
+    profile_from_dict,
+)
 from router_lab.runtime.points import Assign, Cascade, Follow, Piece, Point
 
 IDLE: Point = (Follow(0.0, 1.0, 0.0),)
@@ -48,7 +56,7 @@ def spec_of(fitted: Fitted, seed: int | None = None) -> PolicySpec:
         featuriser=fitted.task.design.featuriser,
         linear=fitted.linear,
         points=points,
-        chains=tuple(chains.chains),
+        chains=chains.chains(),
         point="default",
         coverage=fitted.coverage,
         coverage_unknown=None if fitted.unknown_suites is None else fitted.unknown_suites.coverage,
@@ -111,7 +119,14 @@ class Registered:
     def __init__(self, fitted: Fitted) -> None:
         self._fitted = fitted
         self._place: dict[tuple[int, float], int] = {}
-        self.chains: list[Chain] = []
+        self._rows: list[set[int]] = []
+
+    def chains(self) -> tuple[Chain, ...]:
+        """What the pieces so far name by its index."""
+        made = self._fitted.cascades
+        alone = len(self._fitted.problem.develop.candidates)
+        pairs = zip(self._place, self._rows, strict=True)
+        return tuple(made.chain(column, alone, sorted(rows)) for (column, _), rows in pairs if made)
 
     def piece(self, option: Option) -> Piece:
         """What the option of class CHAINS does, for all requests; suites that were left to the
@@ -128,20 +143,20 @@ class Registered:
         own = [
             None
             if suite in fitted.closed or column == fitted.problem.reference
-            else self._of(int(column), option)
+            else self._of(int(column), option, suite + 1)
             for suite, column in enumerate(table)
         ]
         # One suite stands for requests that name none; several say nothing of another.
+        if len(own) == 1 and own[0] is not None:
+            self._rows[own[0]].add(POOLED)
         return Cascade((own[0] if len(own) == 1 else None, *own), option.tradeoff)
 
-    def _of(self, column: int, option: Option) -> int:
-        key = column, option.tradeoff
-        if key not in self._place:
-            made = self._fitted.cascades
-            assert made is not None
-            self._place[key] = len(self.chains)
-            self.chains.append(made.chain(column, len(self._fitted.problem.develop.candidates)))
-        return self._place[key]
+    def _of(self, column: int, option: Option, row: int) -> int:
+        place = self._place.setdefault((column, option.tradeoff), len(self._place))
+        if place == len(self._rows):
+            self._rows.append(set())
+        self._rows[place].add(row)
+        return place
 
 
 def _point(fitted: Fitted, choice: Choice, chains: Registered) -> Point:

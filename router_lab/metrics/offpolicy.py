@@ -39,7 +39,7 @@ PARTS = 5
 PRIOR_ROWS = 20.0
 """Rows as which the policy's own prediction counts against what was logged of a candidate."""
 DUST = 1e-9
-"""Differences between two policies of such a share of what one gives are rounding."""
+"""Differences of such a share of what a policy gives are rounding, and so are such shares."""
 LONG_TAIL = 3.0
 """A third moment of dollars counts so many times: few rows of a long tail do not show how long it
 is."""
@@ -101,7 +101,8 @@ def clipped(weights: Floats, least: int = LEAST_ROWS) -> tuple[Floats, float]:
     cut = np.minimum(weights, total / least)
     if total <= 0 or cut.sum() <= 0:
         return cut, 0.0
-    return cut, float(np.abs(weights / total - cut / cut.sum()).sum()) / 2
+    moved = float(np.abs(weights / total - cut / cut.sum()).sum()) / 2
+    return cut, moved if moved > DUST else 0.0
 
 
 def told_of_log(logged: Logged) -> Told:
@@ -130,7 +131,14 @@ def told_of(
     middle = float((cut * left).sum()) / total
     load = cut * (n / total)
     seen = left[cut > 0]
-    down, up = (span, span) if span is not None else (middle - seen.min(), seen.max() - middle)
+    dust = DUST * float(np.abs(logged.reward).max())
+    down, up = (
+        (span, span)
+        if span is not None
+        else (
+            side if side > dust else 0.0 for side in (float(middle - seen.min()), float(seen.max() - middle))
+        )
+    )
     value = float(expected.mean()) + middle
     influence = expected - expected.mean() + load * (left - middle)
     bias = moved * (down + up) + unasked(logged, target) * max(down, up)
@@ -140,7 +148,8 @@ def told_of(
 def unasked(logged: Logged, target: Floats) -> float:
     """The share of the target's requests that go to candidates whom nobody asked."""
     asked = np.bincount(logged.action[logged.action >= 0], minlength=target.shape[1]) > 0
-    return float(target[:, ~asked].sum()) / max(1, len(target))
+    share = float(target[:, ~asked].sum()) / max(1, len(target))
+    return share if share > DUST else 0.0
 
 
 def estimate_of(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import weakref
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from router_lab.places.mirror import Mirror
-from router_lab.places.store import Entry, Store
+from router_lab.places.scratch import Scratch
+from router_lab.places.store import Entry, Store, UnlistedError
 from router_lab.places.told import stands_for, told
 from router_lab.runtime.addresses import is_address, local_path
 from router_lab.runtime.artifact import MANIFEST
@@ -27,11 +25,11 @@ class Copy:
     """
 
     def __init__(self, address: str, *, beside: Collection[str] = (), journals: Collection[str] = ()) -> None:
-        scratch = Path(tempfile.mkdtemp(prefix="router-lab-"))
-        self._gone = weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
+        here = Store(address)
+        self._scratch = Scratch()
         self._journals = journals
         try:
-            self.path = self._begin(Store(address), scratch, beside)
+            self.path = self._begin(here, self._scratch.path, beside)
         except BaseException:
             self.close()
             raise
@@ -47,7 +45,10 @@ class Copy:
         with suppress(InputError):  # who may read may yet not list
             seen = above.entries(deep=False)
         entry = above.entry(name) if seen is None else seen.get(name)
-        there = {} if entry is not None else here.entries()
+        there: Mapping[str, Entry] = {}
+        if entry is None:
+            with nullcontext() if seen is not None else suppress(UnlistedError):
+                there = here.entries()
         if there and MANIFEST not in there:
             self._mirror = self._of(here, scratch, whole=True)
             self._mirror.bring(there)
@@ -73,19 +74,17 @@ class Copy:
     def put(self) -> None:
         """Put back what changed. Raises InputError where another changed the same meanwhile, or
         the store refuses it; the copy stays then, and the error names its folder."""
-        if not self._gone.alive:
+        if self._scratch.is_over:
             return
         try:
             self._mirror.put()
         except InputError as error:
-            self._gone.detach()
-            raise InputError(
-                f"{told(str(error))} (what was made is kept in {self._mirror.root.parent})"
-            ) from error
+            text = told(str(error))
+            raise InputError(f"{text} (what was made is kept in {self._scratch.keep()})") from error
 
     def close(self) -> None:
         """Delete the copy."""
-        self._gone()
+        self._scratch.close()
 
 
 def _companions(store: Store, name: str, beside: Collection[str]) -> Mapping[str, Entry]:

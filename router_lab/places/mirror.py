@@ -37,8 +37,9 @@ class Mirror:
     """The files beneath `root`, and the objects beneath `store` that they were when last seen.
 
     whole: all of what is there was looked at, so that what is not known was not there; else `seen`
-    is what lay directly beneath in the beginning, in the folder `empty` there was nothing, and what
-    lies deeper elsewhere is looked at before it is replaced. journals: names of files that only
+    is what lay directly beneath in the beginning, under the name `empty` there was nothing, file or
+    folder, and what lies deeper elsewhere, or where nobody may list, is looked at before it is
+    replaced. journals: names of files that only
     grow and whose lines may stand in any order: where two grew, both have all lines.
     """
 
@@ -135,7 +136,7 @@ class Mirror:
         if name in self.known:
             return self.known[name].stamp
         folder, deeper, _ = name.partition("/")
-        if self.whole or (deeper and folder == self._empty):
+        if self.whole or folder == self._empty:
             found = None
         elif self._seen is not None and not deeper:
             found = self._seen.get(name)

@@ -23,6 +23,8 @@ ONE_PUT: Final = 5 << 30
 """Bytes that S3 takes in a single put."""
 CREATE: Final = ("s3", "s3a", "gs", "gcs", "memory")
 """Whose library can put an object only where none is."""
+LONGEST_NAME: Final = 255
+"""Bytes of a file's name, which disks of every system take."""
 ABSENT: Final = ""
 """The stamp of what is not there."""
 _DIGESTS = ("ETag", "etag", "generation", "md5Hash")
@@ -44,6 +46,10 @@ class ChangedThereError(Exception):
     """An object is not the one that a put or a deletion was to replace."""
 
 
+class UnlistedError(InputError):
+    """The names of what is at an address may not be seen, whatever else may be done there."""
+
+
 class Store:
     """What lies beneath an address: objects by their names from there, as `a/b.json`.
 
@@ -57,6 +63,9 @@ class Store:
             raise InputError(
                 f"{address}: an address is a bucket and names, with one / between them; none may be empty, . or .."
             )
+        _refuse_version(address, rest)
+        if (long := _too_long(rest)) is not None:
+            raise InputError(f"{address}{long}; name another address")
         self.scheme = scheme.lower()
         self.address = f"{self.scheme}://{rest}"
         self._fs, root = _opened(self.address, self.scheme)
@@ -73,18 +82,33 @@ class Store:
                 if _code(error) == "NoSuchBucket":
                     raise
                 return {}
+            except Exception as error:
+                if not _is_forbidden(error):
+                    raise
+                raise UnlistedError(f"{self.address}: may not be listed: {_words(error)}") from error
         names = {path: path.removeprefix(self._root).lstrip("/") for path in found}
-        return {
-            names[path] if _is_path(names[path]) else self._refused(names[path]): _entry(info)
+        there = {
+            names[path]: _entry(info)
             for path, info in sorted(found.items())
             if info["type"] == "file" and names[path] and not _is_marker(names[path], info)
-            if deep or _is_path(names[path])
+            if deep or _fault(names[path]) is None
         }
+        self._refuse(there)
+        return there
 
-    def _refused(self, name: str) -> str:
-        raise InputError(
-            f"{self.address}: holds an object named {name[:200]!r}, which no file can be; move it away"
-        )
+    def _refuse(self, there: Mapping[str, Entry]) -> None:
+        """InputError for names that a folder of files cannot have."""
+        for name in there:
+            fault = _fault(name)
+            if fault is not None:
+                raise InputError(f"{self.address}: holds an object named {name[:200]!r}{fault}; move it away")
+            cuts = (at for at, letter in enumerate(name) if letter == "/")
+            above = next((name[:at] for at in cuts if name[:at] in there), None)
+            if above is not None:
+                raise InputError(
+                    f"{self.address}: holds an object named {above!r} and others in a folder of that name ({name[:200]!r}), "
+                    "which files cannot be at once; move one of them away"
+                )
 
     def entry(self, name: str) -> Entry | None:
         """The object `name`; None where there is none, or a folder."""
@@ -165,8 +189,18 @@ class Store:
         except (InputError, ChangedThereError):
             raise
         except Exception as error:  # of the store's library, whichever that is
-            why = " ".join(str(error).split())[:300] or type(error).__name__
-            raise InputError(f"{where}: cannot be {what}: {type(error).__name__}: {why}") from error
+            raise InputError(f"{where}: cannot be {what}: {_words(error)}") from error
+
+
+def _words(error: Exception) -> str:
+    name = type(error).__name__
+    return f"{name}: {' '.join(str(error).split())[:300] or name}"
+
+
+def _is_forbidden(error: Exception) -> bool:
+    """Whether a store knows who asks, and refuses it."""
+    codes = {getattr(error, name, None) for name in ("code", "status", "status_code")}
+    return isinstance(error, PermissionError) or bool(codes & {403, "403"})
 
 
 def _opened(address: str, scheme: str) -> tuple[Any, str]:
@@ -200,10 +234,28 @@ def _entry(info: Mapping[str, Any]) -> Entry:
     return Entry(str(stamp), int(found.get("size") or 0), modified)
 
 
-def _is_path(name: str) -> bool:
-    """A key of a store may be any text; as a path on this machine some would leave the folder."""
+def _fault(name: str) -> str | None:
+    """Why a key is no path on this machine, which may be any text in a store: it would leave the
+    folder, or is too long. None where it is one."""
     leaves = any(part in ("", ".", "..") for part in name.split("/"))
-    return not (leaves or "\0" in name or (os.sep == "\\" and "\\" in name))
+    if leaves or "\0" in name or (os.sep == "\\" and "\\" in name):
+        return ", which no file can be"
+    return _too_long(name)
+
+
+def _too_long(name: str) -> str | None:
+    most = max(len(part.encode("utf-8", "surrogateescape")) for part in name.split("/"))
+    if most <= LONGEST_NAME:
+        return None
+    return f": a part of the name has {most:,} bytes, and the name of a file {LONGEST_NAME} at most"
+
+
+def _refuse_version(address: str, rest: str) -> None:
+    if "?versionid=" in rest.lower():
+        raise InputError(
+            f"{address}: `?versionId=` names an old version of an object, and only the newest are read and replaced; copy "
+            "that version to a name of its own (`aws s3api get-object --version-id …`) and give that"
+        )
 
 
 def _is_marker(name: str, info: Mapping[str, Any]) -> bool:

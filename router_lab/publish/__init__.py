@@ -144,13 +144,13 @@ def rollback(
     """
     folder = local_path(folder)
     if not any(os.path.lexists(folder / name) for name in (RELEASE, HISTORY)):
-        raise InputError(f"{folder}: nothing is published there")
+        raise InputError(_nothing(folder))
     how = _how(private_key, trusted, by, now, expires)
     with FolderLock(folder, "rolling back", wait_s=WAIT_S):
         release_state = _begin(folder, how)
         current = release_state.current
         if current is None:
-            raise InputError(f"{folder}: nothing is published there")
+            raise InputError(_nothing(folder))
         back = rollback_targets(release_state.lines, current.number)
         line = _next_back(release_state, back) if to is None else _named(release_state, str(to))
         others = f"; what else can be gone back to: {_listed(back, line)}"
@@ -284,6 +284,18 @@ def _begin(folder: Path, how: _How) -> ReleaseState:
     return release_state
 
 
+def _nothing(folder: Path) -> str:
+    return f"{folder}: nothing is published there, so there is nothing to go back from; {_to_publish(folder)}"
+
+
+def _to_publish(folder: Path, but: str | None = None) -> str:
+    """What to do where no release is there to go back to."""
+    found = [place for place in revisions_in(folder) if but is None or not but.startswith(place.name)]
+    if not found:
+        return "fit another revision (`router-lab fit … --out`) and `router-lab publish` it"
+    return f"publish another revision: router-lab publish {found[0]} --gate gate.json"
+
+
 def _next_back(release_state: ReleaseState, back: list[ReleaseRecord]) -> ReleaseRecord:
     if back:
         return back[0]
@@ -291,7 +303,8 @@ def _next_back(release_state: ReleaseState, back: list[ReleaseRecord]) -> Releas
     number = release_state.current.number
     if release_state.current.parent is None and len({line.revision for line in release_state.lines}) < 2:
         raise InputError(
-            f"{release_state.folder}: release {number} is the first; there is nothing to go back to"
+            f"{release_state.folder}: release {number} is the first, so there is none to go back to; "
+            f"{_to_publish(release_state.folder, release_state.current.revision)}"
         )
     raise InputError(
         f"{release_state.folder}: nothing came before release {number} that was not itself rolled back from; publish "

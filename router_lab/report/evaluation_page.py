@@ -8,6 +8,7 @@ from typing import Any
 
 from router_lab.report.format import count, money, percent, points
 from router_lab.report.html import PARTS, page, table
+from router_lab.runtime.shares import many
 
 
 def evaluation_html(found: Mapping[str, Any], said: str) -> str:
@@ -40,8 +41,8 @@ def evaluation_html(found: Mapping[str, Any], said: str) -> str:
         ],
     )
     lead = (
-        f"{count(found['n'])} logged decisions, which count as {count(overlap['counts'])} of the policy's; "
-        f"both would have asked the same candidate on {percent(overlap['agree'])} of them"
+        f"{many(found['n'], 'logged decision counts', 'logged decisions count')} as {count(overlap['counts'])} of the "
+        f"policy's; both would have asked the same candidate on {percent(overlap['agree'])} of them"
     )
     lines = [{"text": text} for text in (*found["notes"], *(f"to settle it: {s}" for s in found["settle"]))]
     return page(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -25,6 +25,7 @@ from router_lab.runtime.model import PolicySpec
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.reading import read_bytes
 from router_lab.runtime.release import RELEASE, Located, Release, locate, moment, release_expired
+from router_lab.runtime.validate import too_many
 
 Verify = Literal["hash", "signature", "off"]
 PathLike = str | os.PathLike[str]
@@ -66,13 +67,33 @@ def encode_policy(policy: Policy) -> dict[str, bytes]:
             f"policy {policy.spec.name!r}: request, certificate or provenance is not JSON: {error}"
         ) from error
     for name, data in files.items():
-        if len(data) > LARGEST[name]:
-            raise PolicyError(
-                f"{name}: {len(data)} bytes are more than the {LARGEST[name]} that a loader accepts"
-            )
+        _within(name, data)
     _in_all(sum(map(len, files.values())), f"policy {policy.spec.name!r}")
     _decode(files)  # what a loader would refuse is not written
     return files
+
+
+def refuse_size(suites: Sequence[str], candidates: int) -> None:
+    """PolicyError where no policy of these suites and this number of candidates could be loaded,
+    whatever is in its tables: who fits it finds out before, and not after."""
+    for problem in too_many(len(suites), candidates):
+        raise PolicyError(problem)
+    tables = {
+        "bias": [0.0] * (2 * candidates),
+        "eligible": [0] * candidates,
+        "limits": [[0] * 3] * candidates,
+    }
+    name, rows = "policy.json", len(suites) + 1
+    data = jsonio.dumps({"suites": list(suites), **{key: [row] * rows for key, row in tables.items()}})
+    _within(name, data)
+    jsonio.refuse_large(data, name, PARSED[name])
+
+
+def _within(name: str, data: bytes) -> None:
+    if len(data) > LARGEST[name]:
+        raise PolicyError(
+            f"{name}: {len(data)} bytes are more than the {LARGEST[name]} that a loader accepts"
+        )
 
 
 def _in_all(size: int, what: str) -> None:

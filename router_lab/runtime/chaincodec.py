@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router_lab.runtime import jsonio
-from router_lab.runtime.chains import MOST_CHAINS, MOST_STAGES, MOST_TERMS, Chain, Judge, Stage, Term
+from router_lab.runtime.chains import (
+    MOST_CHAINS,
+    MOST_STAGES,
+    MOST_TERMS,
+    Chain,
+    Judge,
+    Stage,
+    Term,
+    UnderCap,
+)
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.typed import as_list, as_number, as_whole, only_keys
 
@@ -40,7 +49,16 @@ def chains_out(chains: Sequence[Chain]) -> dict[str, object]:
 def _stage_out(stage: Stage, judge: int | None) -> dict[str, object]:
     cap = None if stage.cap_usd is None else float(stage.cap_usd)
     turns = {} if stage.cap_turns is None else {"cap_turns": int(stage.cap_turns)}
-    return {"column": int(stage.column), "cap_usd": cap, "judge": judge, **turns}
+    left = {} if stage.under_cap is None else {"under_cap": _under_cap_out(stage.under_cap)}
+    return {"column": int(stage.column), "cap_usd": cap, "judge": judge, **turns, **left}
+
+
+def _under_cap_out(left: UnderCap) -> dict[str, object]:
+    parts = {"cost_usd": left.cost_usd, "quality": left.quality}
+    return {
+        "rows": list(map(int, left.rows)),
+        **{name: list(map(float, part)) for name, part in parts.items()},
+    }
 
 
 def _judge_out(judge: Judge) -> dict[str, object]:
@@ -86,8 +104,8 @@ def chains_in(chains: object, judges: object) -> tuple[Chain, ...]:
 
 
 def _stage_in(where: str, row: Any, judges: Sequence[Judge], used: set[int]) -> Stage:
-    turned = isinstance(row, dict) and "cap_turns" in row
-    only_keys(row, frozenset({"column", "cap_usd", "judge", *(["cap_turns"] if turned else [])}), where)
+    later = {"cap_turns", "under_cap"} & set(row if isinstance(row, dict) else ())
+    only_keys(row, frozenset({"column", "cap_usd", "judge", *later}), where)
     cap, judge = row["cap_usd"], row["judge"]
     if judge is not None and not 0 <= as_whole(judge) < len(judges):
         raise PolicyError(f"{where}: judge {shown(judge)} is not an index of {len(judges)} judges")
@@ -97,8 +115,15 @@ def _stage_in(where: str, row: Any, judges: Sequence[Judge], used: set[int]) -> 
         as_whole(row["column"]),
         None if judge is None else judges[judge],
         None if cap is None else as_number(cap),
-        as_whole(row["cap_turns"]) if turned else None,
+        as_whole(row["cap_turns"]) if "cap_turns" in later else None,
+        _under_cap_in(f"{where}: under_cap", row["under_cap"]) if "under_cap" in later else None,
     )
+
+
+def _under_cap_in(where: str, row: Any) -> UnderCap:
+    only_keys(row, frozenset(UnderCap._fields), where)
+    cost_usd, quality = (tuple(map(as_number, as_list(row[name]))) for name in ("cost_usd", "quality"))
+    return UnderCap(tuple(map(as_whole, as_list(row["rows"]))), cost_usd, quality)
 
 
 def _judge_in(where: str, row: Any) -> Judge:

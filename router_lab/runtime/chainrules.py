@@ -25,6 +25,7 @@ from router_lab.runtime.chains import (
     Judge,
     Stage,
     Term,
+    UnderCap,
 )
 from router_lab.runtime.errors import shown
 from router_lab.runtime.model import PolicySpec
@@ -43,7 +44,7 @@ def problems(spec: PolicySpec) -> Iterator[str]:
     sound: set[int] = set()  # judges already looked at: many chains may share one
     for number, chain in enumerate(chains):
         where = f"chains: {number}"
-        yield from _chain(where, chain, count)
+        yield from _chain(where, chain, rows, count)
         for at, stage in enumerate(chain[:-1]):
             judge = stage.judge
             if judge is None:
@@ -56,7 +57,7 @@ def problems(spec: PolicySpec) -> Iterator[str]:
                 yield from _judge(f"{where}, stage {at}: judge:", judge, rows, count)
 
 
-def _chain(where: str, chain: Chain, count: int) -> Iterator[str]:
+def _chain(where: str, chain: Chain, rows: int, count: int) -> Iterator[str]:
     if not isinstance(chain, tuple) or not 1 <= len(chain) <= MOST_STAGES:
         size = f"{len(chain)} stages" if isinstance(chain, tuple) else shown(chain)
         yield f"{where} has {size}, not a tuple of 1 to {MOST_STAGES}"
@@ -76,10 +77,26 @@ def _chain(where: str, chain: Chain, count: int) -> Iterator[str]:
         if turns is not None and not whole:
             told = f"cap_turns {shown(turns)} is not null, nor a whole number from 1 to {MOST_TURNS:,}"
             yield f"{where}, stage {at}: {told}"
+        if stage.under_cap is not None:
+            yield from _under_cap(f"{where}, stage {at}: under_cap", stage, stage.under_cap, rows)
     if len({stage.column for stage in chain}) != len(chain):
         yield f"{where} asks a candidate twice: columns {shown([stage.column for stage in chain])}"
     if chain[-1].judge is not None:
         yield f"{where}: its last stage has a judge, and nobody is left to ask; give it none"
+
+
+def _under_cap(where: str, stage: Stage, left: UnderCap, rows: int) -> Iterator[str]:
+    if not stage.capped:
+        yield f"{where} stands where nothing stops a run: give the stage a cap, or leave it out"
+    if not isinstance(left, UnderCap) or not all(isinstance(part, tuple) for part in left):
+        yield f"{where} is {shown(left)}, not an UnderCap of tuples"
+        return
+    sound = all(isinstance(row, int) and not isinstance(row, bool) and 0 <= row < rows for row in left.rows)
+    if not sound or not left.rows or not all(low < high for low, high in pairwise(left.rows)):
+        yield f"{where} rows {shown(left.rows)} are not some of 0 to {rows - 1}, ascending"
+    for name, part in (("cost_usd", left.cost_usd), ("quality", left.quality)):
+        if len(part) != len(left.rows) or not all(real(one) and 0 <= one <= 1 for one in part):
+            yield f"{where} {name} {shown(part)} is not a number from 0 to 1 for each of its rows"
 
 
 def _judge(where: str, judge: Judge, rows: int, count: int) -> Iterator[str]:

@@ -49,20 +49,39 @@ class Judge(NamedTuple):
     rows: NDArray[np.int64] | None = None
 
 
+class UnderCap(NamedTuple):
+    """What a cap leaves of a stage's runs: in each of `rows` (of suites, ascending) the part of its
+    dollars, and of its quality, in [0, 1], that recorded runs have where they are stopped there."""
+
+    rows: tuple[int, ...]
+    cost_usd: tuple[float, ...]
+    quality: tuple[float, ...]
+
+
 class Stage(NamedTuple):
     """A candidate in a chain, by its column. Without a judge nothing is judged: only a failed check
     goes on, or a run that was stopped. `cap_usd`: dollars after which a run of it is stopped;
-    `cap_turns`: model calls."""
+    `cap_turns`: model calls; `under_cap`: what that leaves, None = not known."""
 
     column: int
     judge: Judge | None = None
     cap_usd: float | None = None
     cap_turns: int | None = None
+    under_cap: UnderCap | None = None
 
     @property
     def capped(self) -> bool:
         """Whether a run of it may be stopped."""
         return self.cap_usd is not None or self.cap_turns is not None
+
+    def predicted(self, row: int, quality: float, cost_usd: float) -> tuple[float, float] | None:
+        """What a run of it is predicted to have for a prompt of the suite in `row`, of the
+        predictions for a run that nothing stops; None where the cap's part is not known."""
+        left = self.under_cap
+        if left is None or row not in left.rows:
+            return None
+        at = left.rows.index(row)
+        return quality * left.quality[at], cost_usd * left.cost_usd[at]
 
 
 Chain = tuple[Stage, ...]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router_lab.runtime.arguments import DecideArguments
+from router_lab.runtime.chains import Stage
 from router_lab.runtime.constraints import Cache, Field
 from router_lab.runtime.model import POOLED, PolicySpec
 from router_lab.runtime.odds import CERTAIN, At, Chance, Lot, Told, explores
@@ -246,6 +247,19 @@ class Chooser:
             return None
         chain = piece.chains[row]
         return None if chain is None else Place.of(self._chains[chain], index, piece.tradeoff)
+
+    def begins(self, point: Ready, row: int, covered: bool) -> tuple[Stage, ...]:
+        """The stages with caps, all of one candidate, with which the point's pieces begin their
+        chains in the row; () where one of them, or chance, may ask him without a cap."""
+        if not point.cascades or point.explore > 0 or not (covered or row != POOLED):
+            return ()
+        named = [piece.chains[row] if isinstance(piece, Cascade) else None for piece in point.pieces]
+        found = tuple([self._chains[number][0] for number in named if number is not None])
+        if len(found) < len(named) or not all(stage.capped for stage in found):
+            return ()
+        column = found[0].column
+        left = column == self.place[row] and point.mix < 1.0  # without a cap, beside the pieces
+        return () if left or any(stage.column != column for stage in found) else found
 
     def _by_table(self, case: Case) -> tuple[int, str]:
         """The suite's proven candidate, else the reference; who serves already stays while its

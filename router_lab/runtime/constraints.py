@@ -10,6 +10,7 @@ from operator import itemgetter, mul
 from typing import Any, NamedTuple
 
 from router_lab.runtime.arguments import DecideArguments
+from router_lab.runtime.chains import Stage
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.model import Candidate, PolicySpec, Profile
 from router_lab.runtime.standing import Keeps, Open
@@ -77,10 +78,13 @@ class Offers:
         arguments: DecideArguments,
         context_tokens: float | None,
         keeps: Keeps | None = None,
+        begins: Sequence[Stage] = (),
     ) -> Field:
         """Narrow the candidates by one constraint after another, the hardest first;
         `context_tokens` as asked, or as guessed from the text; `keeps`: what holds for every
-        request of the suite. PolicyError where `allowed` names nobody of this policy.
+        request of the suite; `begins`: with which stages whoever they name would be asked, and not
+        otherwise, so that bounds on predictions are of runs under their caps. PolicyError where
+        `allowed` names nobody of this policy.
 
         A constraint that none of those left can meet leaves the ones that come nearest and is
         named in `unmet`: a request is answered as well as it can be. Whom the suite is kept to is
@@ -91,7 +95,8 @@ class Offers:
         tier = self._cheapest_tier(arguments.tiers, arguments.deadline_s)
         cost_usd = tuple(map(mul, cost_usd, tier.price))
         lacks: list[tuple[str, Sequence[float]]] = [] if gone is None else [("retires", gone)]
-        lacks += self._lacks(arguments, tier, quality, cost_usd, row, context_tokens)
+        bounded = (quality, cost_usd) if not begins else _as_begun(begins, row, quality, cost_usd)
+        lacks += self._lacks(arguments, tier, *bounded, row, context_tokens)
         for name, shortfall in lacks:
             nearest = min(compress(shortfall, left))
             if nearest > 0:
@@ -182,6 +187,22 @@ def _best(offers: Sequence[tuple[str, float, float]], deadline_s: float | None) 
     if ready:
         return min(ready, key=itemgetter(1))
     return min(own, key=itemgetter(2)) if own else next(iter(offers), ("standard", math.inf, math.inf))
+
+
+def _as_begun(
+    begins: Sequence[Stage], row: int, quality: tuple[float, ...], cost_usd: tuple[float, ...]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The predictions, where those of the column that `begins` names are the least quality and the
+    most dollars of its runs under these caps."""
+    column = begins[0].column
+    own = quality[column], cost_usd[column]
+    found = [stage.predicted(row, *own) or own for stage in begins]
+    good, dear = min(good for good, _ in found), max(dear for _, dear in found)
+    return (*quality[:column], good, *quality[column + 1 :]), (
+        *cost_usd[:column],
+        dear,
+        *cost_usd[column + 1 :],
+    )
 
 
 def _narrowed(left: Open, own: Open | None, gone: Open | None) -> bool:

@@ -213,13 +213,27 @@ class Decision(Requests):
 
     @property
     def quality(self) -> float:
-        """Predicted quality of the chosen candidate on this prompt, in [0, 1]."""
-        return self._quality[self._index]
+        """Predicted quality of the chosen candidate on this prompt, in [0, 1]; of a stage with a
+        cap that of a run which is stopped there, where the policy knows it (`under_cap`)."""
+        return self._predicted[0]
 
     @property
     def cost_usd(self) -> float:
-        """Predicted dollars of the request on the chosen tier."""
-        return self._cost[self._index]
+        """Predicted dollars of the request on the chosen tier; of a stage with a cap as
+        `quality`."""
+        return self._predicted[1]
+
+    @property
+    def under_cap(self) -> bool:
+        """Whether `quality` and `cost_usd` are of a run that is stopped at this stage's cap."""
+        left = None if self._chain is None else self._chain.stage.under_cap
+        return left is not None and self._limits_row in left.rows
+
+    @property
+    def _predicted(self) -> tuple[float, float]:
+        quality, cost = self._quality[self._index], self._cost[self._index]
+        capped = None if self._chain is None else self._chain.stage.predicted(self._limits_row, quality, cost)
+        return (quality, cost) if capped is None else capped
 
     @property
     def reference(self) -> Candidate:

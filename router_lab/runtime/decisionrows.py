@@ -21,9 +21,12 @@ from router_lab.runtime.decisionfiles import Parts, log_row
 from router_lab.runtime.decisionstages import Later
 from router_lab.runtime.errors import InputError, RouterLabWarning, shown
 from router_lab.runtime.kinds import TOKENS
-from router_lab.runtime.values import LOGGED, name_of, plain
+from router_lab.runtime.shares import many
+from router_lab.runtime.values import LOGGED, name_of, plain, probability
 
 Source = str | os.PathLike[str]
+HAVE = ("decision has", "decisions have")
+CHANCES = ("propensity", "share")
 _TEXTS = ("status", "group")
 _WHOLE = frozenset((*TOKENS, "turns"))
 _HIGHEST = dict.fromkeys(LOGGED, math.inf) | {"quality": 1.0, "check": 1.0}
@@ -80,8 +83,9 @@ class Reading:
 
     def decisions(self, *, strict: bool = True) -> Iterator[dict[str, Any]]:
         """As `read_decisions`."""
-        seen, at, ahead, first, soon = 0, -1, 0, "", time.time() + 86_400
-        for at, (_, _, line) in zip(range(len(self._wanted)), self._parts.lines(), strict=False):
+        seen, at, soon = 0, -1, time.time() + 86_400
+        ahead, chances = _Odd(), _Odd()
+        for at, (name, number, line) in zip(range(len(self._wanted)), self._parts.lines(), strict=False):
             if not self._wanted[at]:
                 continue
             row = log_row(line)
@@ -90,15 +94,28 @@ class Reading:
             seen += 1
             moment = row.get("time")  # an unknown one is no wrong one
             if moment is not None and not (isinstance(moment, int | float) and -1e10 < moment < soon):
-                ahead, first = ahead + 1, first or f"{shown(row['id'])} at {shown(moment, 40)}"
+                ahead.add(f"{shown(row['id'])} at {shown(moment, 40)} (line {number} of {name})")
+            for key in CHANCES:
+                if row.get(key) is not None and probability(row[key]) is None:
+                    chances.add(
+                        f"`{key}` {shown(row[key], 40)} of {shown(row['id'])} (line {number} of {name})"
+                    )
             where = f"{self._where}: decision {row['id']!r}"
             yield row | self._later.of(slot) | self._outcomes.of(slot, where, strict)
-        if seen < self.n:
-            text = f"{self._where}: changed while it was read; {self.n - seen:,} decisions are missing: read it again"
-            self.later.append(text)
-        if ahead:
-            text = f"{ahead:,} decisions have a time that is no UTC second of the past, the first {first}"
+        self._note(self.n - seen, ahead, chances)
+
+    def _note(self, missing: int, ahead: _Odd, chances: _Odd) -> None:
+        """What was found while the decisions were read."""
+        if missing:
+            what = f"changed while it was read; {many(missing, 'decision is', 'decisions are')} missing"
+            self.later.append(f"{self._where}: {what}: read it again")
+        if ahead.n:
+            text = f"{many(ahead.n, *HAVE)} a time that is no UTC second of the past, the first {ahead.first}"
             self.later.append(f"{self._where}: {text}; milliseconds are divided by 1,000")
+        if chances.n:
+            text = f"{many(chances.n, *HAVE)} a chance that is none, the first {chances.first}"
+            rule = "a propensity or share is above 0 (2**-64 and more) and up to 1; what is not counts as not logged"
+            self.later.append(f"{self._where}: {text}; {rule}")
 
     def _scan(self) -> None:
         self._slots: dict[str, int] = {}
@@ -146,21 +163,37 @@ class Reading:
     ) -> list[str]:
         notes = list(self._parts.notes)
         for name, n in bad.items():
-            what = "lines are not lines of a decision log and were passed over"
-            notes.append(f"{name}: {n:,} {what}, the first is line {first[name]}")
+            what = many(
+                n,
+                "line is no line of a decision log and was",
+                "lines are not lines of a decision log and were",
+            )
+            notes.append(f"{name}: {what} passed over, the first is line {first[name]}")
         if again:
             notes.append(
-                f"{self._where}: {again:,} decisions have the id of an earlier one; the last of an id counts"
+                f"{self._where}: {many(again, *HAVE)} the id of an earlier one; the last of an id counts"
             )
         if lone is not None:
-            text = (
-                f"{stray:,} outcomes belong to no decision that is logged there, the first to {shown(lone)}"
+            text = many(stray, "outcome belongs", "outcomes belong")
+            notes.append(
+                f"{self._where}: {text} to no decision that is logged there, the first to {shown(lone)}"
             )
-            notes.append(f"{self._where}: {text}")
         if self._outcomes.changed:
-            text = f"{self._outcomes.changed:,} outcomes contradict an earlier one of the same decision"
-            notes.append(f"{self._where}: {text}; the last value of a column counts")
+            text = many(self._outcomes.changed, "outcome contradicts", "outcomes contradict")
+            notes.append(
+                f"{self._where}: {text} an earlier one of the same decision; the last value of a column counts"
+            )
         return notes
+
+
+class _Odd:
+    """How many decisions have a value that cannot be, and the first of them in words."""
+
+    def __init__(self) -> None:
+        self.n, self.first = 0, ""
+
+    def add(self, told: str) -> None:
+        self.n, self.first = self.n + 1, self.first or told
 
 
 class Outcomes:

@@ -34,12 +34,7 @@ def loads(data: bytes, name: str, most: int = MOST) -> Any:
     """Parse; PolicyError naming `name` for anything but plain JSON without repeated keys and
     infinite numbers, for what would take more than `most` bytes of memory, and for more than
     DEEPEST levels."""
-    size = memory(data, most)
-    if size > most:
-        raise PolicyError(
-            f"{name}: may take {size / 1e6:,.0f} MB of memory once parsed, and a loader allows {most / 1e6:,.0f}; "
-            "it needs fewer suites, candidates or examples"
-        )
+    refuse_large(data, name, most)
     try:
         value = json.loads(
             data.decode("utf-8"),
@@ -54,6 +49,16 @@ def loads(data: bytes, name: str, most: int = MOST) -> Any:
     if _deeper(value, DEEPEST):
         raise PolicyError(f"{name}: nested too deeply, beyond {DEEPEST} levels")
     return value
+
+
+def refuse_large(data: bytes, name: str, most: int) -> None:
+    """PolicyError naming `name` for what would take more than `most` bytes of memory."""
+    size = memory(data, most)
+    if size > most:
+        raise PolicyError(
+            f"{name}: may take {size / 1e6:,.0f} MB of memory once parsed, and a loader allows {most / 1e6:,.0f}; "
+            "it needs fewer suites, candidates or examples"
+        )
 
 
 def decode(data: bytes | str, **options: Any) -> Any:

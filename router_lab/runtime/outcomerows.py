@@ -11,9 +11,7 @@ from router_lab.runtime.decisionrows import Source, read_decisions
 from router_lab.runtime.decisionstages import TOTALS
 from router_lab.runtime.kinds import TOKENS
 from router_lab.runtime.model import Candidate
-
-LEAST = 2.0**-64
-"""No draw gives a smaller probability; whatever is divided by one would overflow."""
+from router_lab.runtime.values import probability
 
 
 def outcome_rows(
@@ -105,7 +103,7 @@ def _drawn(decision: Mapping[str, Any]) -> dict[str, Any]:
 def propensity_of(decision: Mapping[str, Any]) -> float | None:
     """The probability with which a logged candidate was to be asked, of a shadow's that of its
     share too; None where none in (0, 1] was logged."""
-    chosen = _chance(decision.get("propensity", 1.0 if decision.get("shadow") else None))
+    chosen = probability(decision.get("propensity", 1.0 if decision.get("shadow") else None))
     share = share_of(decision)
     return None if chosen is None or share is None else chosen * share
 
@@ -113,10 +111,4 @@ def propensity_of(decision: Mapping[str, Any]) -> float | None:
 def share_of(decision: Mapping[str, Any]) -> float | None:
     """The probability with which a shadow drew this request, whoever was then chosen; None where
     none in (0, 1] was logged."""
-    return _chance(decision.get("share", 1.0))
-
-
-def _chance(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not LEAST <= value <= 1:
-        return None
-    return float(value)
+    return probability(decision.get("share", 1.0))

@@ -185,6 +185,7 @@ class Policy:
         quality, cost, coverage = self._predictor.one(text, row, added)
 
         chooser = self._chooser if not self._retired else self._rule_at(now)
+        covered, expired = coverage >= chooser.needed[row > POOLED], now >= self._expires
         keeps = chooser.keeps[row]
         field: Field | None = None
         context_tokens = arguments.context_tokens
@@ -199,7 +200,8 @@ class Policy:
             keeps,
         )
         if bounds.count(None) < len(bounds) or arguments.tiers != STANDARD:
-            field = self._offers.apply(quality, cost, row, arguments, context_tokens, keeps)
+            begins = () if expired else chooser.begins(at, row, covered)
+            field = self._offers.apply(quality, cost, row, arguments, context_tokens, keeps, begins)
             cost = field.cost_usd
         stay = (
             None
@@ -207,8 +209,7 @@ class Policy:
             else self._offers.cache(arguments.previous, arguments.cached_tokens, arguments.context_tokens)
         )
 
-        case = Case(quality, cost, row, coverage >= chooser.needed[row > POOLED], field, stay)
-        expired = now >= self._expires
+        case = Case(quality, cost, row, covered, field, stay)
         choice, odds = (
             (chooser.otherwise(case, EXPIRED), CERTAIN) if expired else chooser.choose(at, case, arguments)
         )

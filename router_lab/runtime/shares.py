@@ -1,5 +1,5 @@
-"""Shares in words: what is not all is never called 100 %, and what is below a limit is seen to be
-below it."""
+"""Shares and numbers in words: what is not all is never called 100 %, what is below a limit is
+seen to be below it, and one is one."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ def part(share: float, unit: str = "%") -> str:
         if (float(text) in (0.0, 100.0)) == (share in (0.0, 1.0)):
             break
     return f"{text}{unit}"
+
+
+def many(number: int, one: str, several: str) -> str:
+    """`1 decision has`, `2,000 decisions have`."""
+    return f"{number:,} {one if number == 1 else several}"
 
 
 def below(share: float, limit: float) -> tuple[str, str]:

@@ -52,13 +52,12 @@ def _names(spec: PolicySpec) -> Iterator[str]:
     count = len(spec.profiles)
     if not isinstance(spec.name, str) or not _NAME.match(spec.name):
         yield f"name {spec.name!r} is not 1 to 100 letters, digits, '.', '_' or '-'"
-    if not 1 <= count <= MAX_CANDIDATES:
-        yield f"{count} candidates, not 1 to {MAX_CANDIDATES}"
+    yield from too_many(len(spec.suites), count)
     yield from profilerules.names(spec)
     if any(not first < second for first, second in zip(spec.candidates, spec.candidates[1:], strict=False)):
         yield "candidates are not sorted by (model, effort, harness) without repeats"
-    if len(spec.suites) > MAX_SUITES or not all(isinstance(suite, str) and suite for suite in spec.suites):
-        yield f"suites are not up to {MAX_SUITES} texts"
+    if not all(isinstance(suite, str) and suite for suite in spec.suites):
+        yield "suites are not texts"
     if list(spec.suites) != sorted(set(spec.suites)):
         yield "suites are not sorted without repeats"
     if spec.expires is not None:
@@ -66,6 +65,14 @@ def _names(spec: PolicySpec) -> Iterator[str]:
             date.fromisoformat(spec.expires)
         except (TypeError, ValueError):
             yield f"expires {spec.expires!r} is not a date (YYYY-MM-DD)"
+
+
+def too_many(suites: int, candidates: int) -> Iterator[str]:
+    """More, or fewer, than any policy may have."""
+    if not 1 <= candidates <= MAX_CANDIDATES:
+        yield f"{candidates} candidates, not 1 to {MAX_CANDIDATES}"
+    if suites > MAX_SUITES:
+        yield f"{suites:,} suites, not up to {MAX_SUITES:,}"
 
 
 def _tables(spec: PolicySpec) -> Iterator[str]:

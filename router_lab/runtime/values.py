@@ -15,6 +15,9 @@ STATUSES = ("ok", "error", "limit", "infra", "budget")
 LOGGED = ("quality", "status", *TOKENS, "turns", "cost_usd", "paid_usd", "check", "latency_s", "group")
 """Columns of the outcomes table that can be known of a decision that was served."""
 
+LEAST = 2.0**-64
+"""No draw gives a smaller probability; whatever is divided by one would overflow."""
+
 QUALITY_RULE = "it must lie in [0, 1]; map the score with `quality:` in the suite, or in a table divide it by its maximum"
 NUMBER_RULE = "it must be finite and not negative"
 STATUS_RULE = f"known: {', '.join(STATUSES)}"
@@ -37,6 +40,13 @@ def plain(columns: Mapping[str, object], where: str) -> dict[str, Any]:
         if v is not None and (c == "quality" or not _absent(v))
     }
     return {column: value for column, value in known.items() if value is not None}
+
+
+def probability(value: object) -> float | None:
+    """A logged probability; None for what no draw has, or is no number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not LEAST <= value <= 1:
+        return None
+    return float(value)
 
 
 def name_of(value: object) -> str:

@@ -4,7 +4,7 @@ probability."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from inspect_ai import Task
@@ -45,7 +45,7 @@ class Drawn:
 
 
 def draw_reference(grid: Grid, tasks: Tasks) -> tuple[Tasks, Drawn | None]:
-    """The tasks, the reference's narrowed to what is drawn for it; None where it runs everything.
+    """The tasks, the reference's limited to what is drawn for it; None where it runs everything.
 
     A hash of the sweep's seed, suite and group draws, so a sweep that goes on or grows draws the
     same, and a larger share only adds. Raises InputError for a reference that is no candidate, and
@@ -72,7 +72,12 @@ def draw_reference(grid: Grid, tasks: Tasks) -> tuple[Tasks, Drawn | None]:
             ]
             drawn.places[cell.suite] = [i for i, one in enumerate(kept) if one]
             drawn.order[cell.suite] = [str(one.id) for one in samples]
-            task = narrowed(task, [one for one, due in zip(samples, kept, strict=True) if due])
+            due = [one for one, own in zip(samples, kept, strict=True) if own]
+            # The others stay behind, for a log must not be given fewer than it was begun with, and
+            # those of them that an earlier share, or limit, has run are kept in it.
+            rest = [one for one, own in zip(samples, kept, strict=True) if not own]
+            task = narrowed(task, [*due, *rest, *list(task.dataset)[len(samples) :]])
+            cell = replace(cell, limit=len(due))
         result.append((cell, task))
     if not any(drawn.places.values()):
         count = sum(map(len, drawn.order.values()))

@@ -114,7 +114,8 @@ class Plan:
 
 def positions(cell: Cell, task: Task) -> int:
     """Samples that a cell runs, its limit applied."""
-    return min(len(task.dataset), cell.limit or len(task.dataset))
+    whole = len(task.dataset)
+    return whole if cell.limit is None else min(whole, cell.limit)
 
 
 def prepare(

@@ -331,17 +331,18 @@ def _by_limit(plan: Plan, wave: int, stops: Stops, done: Done) -> dict[int, list
 
     Who was stopped in an earlier wave is not asked again. done: what was there before this run.
     Inspect writes a log anew for every task that it is given, without what lies beyond the limit,
-    and a later wave would ask for that again: so it comes right after the wave's own samples.
+    and a later wave, or a run with a higher limit, would ask for that again: so it comes right
+    after the wave's own samples.
     """
     groups: dict[int, list[Task]] = defaultdict(list)
     for cell, task in plan.tasks:
         due, samples = bisect_left(plan.places(cell, task), wave), list(task.dataset)
         if not due or cell.where in stops.reasons:
             continue
-        names, end = {name for name, _ in done.get(cell.where, ())}, positions(cell, task)
-        there = [s for s in samples[due:end] if str(s.id) in names]
-        rest = [s for s in samples[due:end] if str(s.id) not in names]
-        whole = narrowed(task, [*samples[:due], *there, *rest, *samples[end:]]) if there else task
+        names = {name for name, _ in done.get(cell.where, ())}
+        there = [s for s in samples[due:] if str(s.id) in names]
+        rest = [s for s in samples[due:] if str(s.id) not in names]
+        whole = narrowed(task, [*samples[:due], *there, *rest]) if there else task
         groups[due + len(there)].append(whole)
     return groups
 

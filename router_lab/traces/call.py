@@ -40,6 +40,7 @@ class TracedCall:
     - messages: what the model read, as far as the source keeps it; answer: what it wrote
     - tokens: `input` without cached ones, `output` with reasoning, as everywhere here
     - begun: what the source says of the start where that is no time
+    - behind: the tools that ran behind the call, where its answer names none
     - usd: dollars as the source says; None = it says nothing
     - error: the failure in the source's words; finish: why the answer ended
     - key: what names the whole request where its text is not kept, such as a cache's key
@@ -64,9 +65,14 @@ class TracedCall:
     finish: str | None = None
     tier: str = "standard"
     key: str | None = None
-    tools: tuple[ToolUse, ...] = ()
+    behind: tuple[ToolUse, ...] = ()
     metadata: Mapping[str, object] = field(default_factory=dict)
     begun: str | None = None
+
+    @property
+    def tools(self) -> tuple[ToolUse, ...]:
+        """The tools that it called."""
+        return (self.answer.tools if self.answer else ()) or self.behind
 
     @cached_property
     def prompt(self) -> str | None:

@@ -11,6 +11,7 @@ from router_lab.traces.call import UNNAMED, Problem, TracedCall
 from router_lab.traces.conversation import Message, answer_of, messages_of
 from router_lab.traces.fields import (
     Json,
+    beginning,
     between,
     dollars,
     first,
@@ -19,7 +20,6 @@ from router_lab.traces.fields import (
     moment,
     number,
     text,
-    unread,
 )  # fmt: skip
 from router_lab.traces.records import Record
 from router_lab.traces.usage import usage_tokens
@@ -82,7 +82,7 @@ def _call(record: Record, asked: Json, file: str) -> TracedCall:
     metadata = {**mapping(request.get("metadata")), **mapping(value.get("metadata"))}
     begun = first(value, "timestamp", "started_at", "created_at", "start_time")
     begun = first(response, "created", "created_at") if begun is None else begun
-    start = moment(begun)
+    start, unread = beginning(begun)
     lasted = number(first(value, "latency_s", "seconds", "duration_s"))
     if lasted is None:
         millis = number(first(value, "latency_ms", "duration_ms"))
@@ -99,8 +99,8 @@ def _call(record: Record, asked: Json, file: str) -> TracedCall:
         messages=_asked(request), answer=answer,
         tokens=usage_tokens(mapping(first(response, "usage") or value.get("usage"))),
         usd=dollars(first(value, "cost_usd", "usd", "cost") or first(mapping(response.get("usage")), "cost")),
-        error=_error(value), finish=finish, tier=_tier(value, response), tools=answer.tools if answer else (),
-        metadata=dict(flat(_rest(value, response))), begun=unread(begun, start),
+        error=_error(value), finish=finish, tier=_tier(value, response),
+        metadata=dict(flat(_rest(value, response))), begun=unread,
     )  # fmt: skip
 
 

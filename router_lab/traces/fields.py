@@ -129,11 +129,12 @@ def moment(value: object) -> dt.datetime | None:
         return None
 
 
-def unread(value: object, found: dt.datetime | None) -> str | None:
-    """What a source says of a moment that `moment` could not read; None where it says nothing (0 is
-    nothing)."""
-    said = None if value in (None, "", [], {}) or number(value) == 0 else value
-    return None if said is None or found is not None else shown(said, 40)
+def beginning(value: object) -> tuple[dt.datetime | None, str | None]:
+    """When a call began, and what its source says of that where it is no moment; neither where it
+    says nothing (0 is nothing)."""
+    found = moment(value)
+    silent = found is not None or value in (None, "", [], {}) or number(value) == 0
+    return found, None if silent else shown(value, 40)
 
 
 def between(start: dt.datetime | None, end: dt.datetime | None) -> float | None:

@@ -11,7 +11,18 @@ from typing import Any
 from router_lab.prices import Tokens
 from router_lab.traces.call import UNNAMED, Problem, TracedCall
 from router_lab.traces.conversation import answer_of, messages_of
-from router_lab.traces.fields import Json, between, count, dollars, first, flat, mapping, moment, text, unread
+from router_lab.traces.fields import (
+    Json,
+    beginning,
+    between,
+    count,
+    dollars,
+    first,
+    flat,
+    mapping,
+    moment,
+    text,
+)
 from router_lab.traces.records import Record
 from router_lab.traces.usage import tokens_of, usage_tokens
 
@@ -74,7 +85,7 @@ def _inner(record: Record) -> list[Record]:
 
 def _call(record: Record, value: Json, trace: Json, file: str) -> TracedCall:
     answer, finish = answer_of(value.get("output"))
-    start, end = moment(value.get("start_time")), moment(value.get("end_time"))
+    (start, unread), end = beginning(value.get("start_time")), moment(value.get("end_time"))
     failed = str(value.get("level") or "").upper() == "ERROR"
     metadata = mapping(value.get("metadata"))
     rest = {key: inner for key, inner in record.value.items() if _snake(str(key)) not in TEXTS}
@@ -86,8 +97,7 @@ def _call(record: Record, value: Json, trace: Json, file: str) -> TracedCall:
         span=text(value.get("id")), started=start, seconds=between(start, end),
         messages=messages_of(value.get("input")), answer=answer, tokens=_tokens(value), usd=_usd(value),
         error=(text(value.get("status_message")) or "error") if failed else None, finish=finish,
-        tools=answer.tools if answer else (), metadata=dict(flat(rest)),
-        begun=unread(value.get("start_time"), start),
+        metadata=dict(flat(rest)), begun=unread,
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from router_lab.traces.call import UNNAMED, Problem, TracedCall
 from router_lab.traces.conversation import Message, answer_of, messages_of
 from router_lab.traces.fields import (
     Json,
+    beginning,
     between,
     dollars,
     first,
@@ -20,7 +21,6 @@ from router_lab.traces.fields import (
     number,
     text,
     tree,
-    unread,
 )  # fmt: skip
 from router_lab.traces.records import Record
 from router_lab.traces.usage import usage_tokens
@@ -46,7 +46,7 @@ def read(records: Sequence[Record], file: str) -> tuple[list[TracedCall], list[P
 
 def _call(record: Record, file: str) -> TracedCall:
     value, metadata = record.value, mapping(record.value.get("metadata"))
-    start, end = moment(value.get("startTime")), moment(value.get("endTime"))
+    (start, unread), end = beginning(value.get("startTime")), moment(value.get("endTime"))
     lasted = number(value.get("request_duration_ms"))
     answer, finish = answer_of(value.get("response") or _choices(value.get("output")))
     rest = {key: inner if key != "metadata" else metadata for key, inner in value.items() if key not in TEXTS}
@@ -60,8 +60,8 @@ def _call(record: Record, file: str) -> TracedCall:
         span=text(value.get("request_id")), started=start,
         seconds=between(start, end) if lasted is None else lasted / 1e3, messages=_asked(value), answer=answer,
         tokens=usage_tokens(usage, apart=False), usd=_usd(value), error=_error(value, metadata),
-        finish=finish, key=None if key in NO_KEY else text(key), tools=answer.tools if answer else (),
-        metadata=dict(flat(rest)), begun=unread(value.get("startTime"), start),
+        finish=finish, key=None if key in NO_KEY else text(key),
+        metadata=dict(flat(rest)), begun=unread,
     )  # fmt: skip
 
 

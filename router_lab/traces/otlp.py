@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from router_lab.traces.call import Problem, TracedCall
-from router_lab.traces.fields import DEEPEST, Json, first, mapping, moment, text, unread
+from router_lab.traces.fields import DEEPEST, Json, beginning, first, mapping, moment, text
 from router_lab.traces.records import Record
 from router_lab.traces.spans import Span, calls_of_spans
 
@@ -53,12 +53,11 @@ def _span(place: str, span: Json, resource: Json) -> Span:
         for key, value in _attributes(event.get("attributes")).items():
             named.setdefault(key, value)
     named |= _spoken(events, named)
-    begun = first(span, "startTimeUnixNano", "start_time_unix_nano")
-    start = moment(begun)
+    start, unread = beginning(first(span, "startTimeUnixNano", "start_time_unix_nano"))
     return Span(
         place, text(first(span, "traceId", "trace_id")), text(first(span, "spanId", "span_id")),
         text(first(span, "parentSpanId", "parent_span_id")), text(span.get("name")) or "",
-        start=start, begun=unread(begun, start),
+        start=start, begun=unread,
         end=moment(first(span, "endTimeUnixNano", "end_time_unix_nano")), attributes=named, error=_error(span, named),
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from router_lab.traces.call import Problem, TracedCall
-from router_lab.traces.fields import Json, first, flat, mapping, moment, text, tree, unread
+from router_lab.traces.fields import Json, beginning, first, flat, mapping, moment, text, tree
 from router_lab.traces.records import Record
 from router_lab.traces.spans import NAMES, Span, calls_of_spans
 
@@ -57,14 +57,13 @@ def _span(record: Record) -> Span:
         text(first(value, "status_code", "statusCode", "status.status_code") or told.get("status_code")) or ""
     )
     said = text(first(value, "status_message", "statusMessage") or first(told, "description", "message"))
-    begun = first(value, "start_time", "startTime")
-    start = moment(begun)
+    start, unread = beginning(first(value, "start_time", "startTime"))
     return Span(
         record.place,
         text(first(value, "context.trace_id", "trace_id", "traceId") or first(context, "trace_id", "traceId")),
         text(first(value, "context.span_id", "span_id", "spanId") or first(context, "span_id", "spanId")),
         text(first(value, "parent_id", "parentId", "parent_span_id")), text(value.get("name")) or "",
-        start=start, begun=unread(begun, start), end=moment(first(value, "end_time", "endTime")),
+        start=start, begun=unread, end=moment(first(value, "end_time", "endTime")),
         attributes=named, error=(said or "error") if status.upper().endswith("ERROR") else None,
     )  # fmt: skip
 

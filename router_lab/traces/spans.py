@@ -143,7 +143,7 @@ def _call(span: Span, file: str) -> TracedCall:
         route=text(span.told("route")) or UNNAMED, session=text(span.told("session")), trace=span.trace,
         span=span.span, started=span.start, seconds=between(span.start, span.end), messages=_asked(named),
         answer=answer, tokens=tokens, usd=dollars(span.told("usd")), error=span.error, finish=finish or ended,
-        tier=_tier(span.told("tier")), tools=answer.tools if answer else (), metadata=_rest(named),
+        tier=_tier(span.told("tier")), metadata=_rest(named),
         begun=span.begun,
     )  # fmt: skip
 
@@ -220,7 +220,7 @@ def _with_tools(calls: list[TracedCall], spans: Sequence[Span]) -> list[TracedCa
         ]  # fmt: skip
         if before:
             ran[max(before)[1]].append(ToolUse(name, written(span.told("arguments"))))
-    return [replace(call, tools=tuple(ran[at])) if at in ran else call for at, call in enumerate(calls)]
+    return [replace(call, behind=tuple(ran[at])) if at in ran else call for at, call in enumerate(calls)]
 
 
 def _tools(spans: Sequence[Span]) -> Iterator[tuple[Span, str]]:

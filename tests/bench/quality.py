@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from router_lab.certificate import Certificate
 from router_lab.config import Recipe
 from router_lab.fit import FITTERS
-from router_lab.fit.build import fit_problem, learn
+from router_lab.fit.build import fit_on, fit_problem
 from router_lab.fit.choose import family
 from router_lab.fit.folds import deal_of, group_folds
 from router_lab.fit.problem import prepare
@@ -142,7 +142,7 @@ def ranking(found: Set, seed: int, fitter: str = "default") -> dict[str, float]:
     known, unknown = np.zeros(len(found.data)), np.zeros(len(found.data))
     strong = int(np.nanmean(found.data.quality, axis=0).argmax())
     for frame, rows in found.splits():
-        fitted = learn(prepare(recipe(fitter), frame), seed)
+        fitted = fit_on(prepare(recipe(fitter), frame), seed)
         every = np.arange(len(fitted.problem.develop))
         linear = fitted.fitter.fit(fitted.task, every).compile(fitted.task)
         policy = Policy(spec_of(replace(fitted, linear=linear), seed))
@@ -210,7 +210,7 @@ def figures(found: Set, parts: dict[str, Floats]) -> dict[str, Any]:
 def hull_saving(found: Set, seed: int, fitter: str = "default") -> float:
     """Hindsight: the saving at the reference's quality on the hull of all operating points, none of them proven."""
     problem = prepare(recipe(fitter), found.frame)
-    fitted = learn(problem, seed)
+    fitted = fit_on(problem, seed)
     evidence, rows = fitted.evidence, np.arange(len(problem.develop))
     quality, cost = [], []
     options, actions = family(

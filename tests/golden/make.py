@@ -5,7 +5,7 @@ gets an artifact of its own beside them.
     python tests/golden/make.py tests/golden/v1 bounded sessions guarded
     python tests/golden/make.py tests/golden/v2 vector
     python tests/golden/make.py tests/golden/v3 pieces steered
-    python tests/golden/make.py tests/golden/v4 chains steered-chains shared turns
+    python tests/golden/make.py tests/golden/v4 chains steered-chains shared turns under-cap
     python tests/golden/make.py tests/golden/v5 harnesses team
     python tests/golden/make.py tests/golden/v6 life life-chains
 """
@@ -25,7 +25,7 @@ import numpy as np
 from router_lab.runtime import jsonio
 from router_lab.runtime.answers import FEATURES, features_of
 from router_lab.runtime.artifact import load_policy, save_policy
-from router_lab.runtime.chains import MOST_STAGES, Judge, Stage, Term
+from router_lab.runtime.chains import MOST_STAGES, Judge, Stage, Term, UnderCap
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.golden import ANSWERS, PROMPTS, walk
 from router_lab.runtime.harness import Harness
@@ -320,6 +320,21 @@ def with_turn_caps(spec: PolicySpec) -> PolicySpec:
     return dataclasses.replace(spec, name="golden-turns", chains=chains)
 
 
+def with_under_cap(spec: PolicySpec) -> PolicySpec:
+    """The policy of chains with caps of which two say what they leave of a run, one of them not for every suite."""
+    first, second, *rest = with_turn_caps(spec).chains
+    every = range(len(spec.suites) + 1)
+    chains = (
+        (
+            first[0]._replace(under_cap=UnderCap(tuple(every), *(tuple(1 / (j + 2) for j in every),) * 2)),
+            *first[1:],
+        ),
+        (second[0]._replace(under_cap=UnderCap((1,), (0.3,), (0.9,))), *second[1:]),
+        *rest,
+    )
+    return dataclasses.replace(spec, name="golden-under-cap", chains=chains)
+
+
 def in_sessions(spec: PolicySpec) -> PolicySpec:
     """The policy with what is known of sessions, of some candidates in some suites."""
     rows = tuple(
@@ -409,6 +424,7 @@ def main() -> None:
         "steered-chains": chained(steered(logarithmic(spec))),
         "shared": in_shared_rows(chained(spec)),
         "turns": with_turn_caps(chained(spec)),
+        "under-cap": with_under_cap(chained(spec)),
         "harnesses": in_harnesses(spec),
         "team": with_team(chained(spec)),
         "life": with_life(in_pieces(spec)),

@@ -18,14 +18,12 @@ from typing import Any
 
 from router_lab.places.store import Store
 from router_lab.sweep import prepare
-from router_lab.sweep.engines.slices import claim
-from router_lab.sweep.finished import finished_samples
-from router_lab.sweep.ledger import Ledger
 from tests.integrations.counted import (
-    USD,
     asked_of,
     begin,
     counted_sweep,
+    dollars_of,
+    finished_in,
     kept_in,
     quiet,
     quiet_ray,
@@ -81,16 +79,13 @@ def killed_twice(folder: Path, samples: int) -> dict[str, Any]:
         process.wait()
         quiet(folder)
         before, plan, logs = asked_of(folder), prepare(file), kept_in(folder / "shared")
-        claim(logs)
-        done = finished_samples(logs, plan).items()
-        finished = {(where[1].model, f"say {name[1:]}") for where, names in done for name, _ in names}
+        finished = finished_in(logs, plan)
         again = time.time()
         process = begin(file, address, "--engine", "ray")
         out, told = process.communicate()
         assert process.returncode == 0, told
     after, said = asked_of(folder), json.loads(out)
-    there = Store(address).entries()
-    ledger = Ledger(logs, plan.prices(), priced=True, reading=True)
+    there, dollars = Store(address).entries(), dollars_of(logs, plan, after)
     return {
         "logs at the address": f"{sum(name.endswith('.eval') for name in there)}, "
             f"{sum(one.size for one in there.values()) / 2**20:.1f} MiB",
@@ -101,9 +96,8 @@ def killed_twice(folder: Path, samples: int) -> dict[str, Any]:
         "finished samples that were asked again": f"{sum(after.asked[key] > before.asked[key] for key in finished)}",
         "calls in flight at a death, made again": f"{sum(after.asked.values()) - said['needed']}",
         "dollars: answered / set aside for calls in flight / budget":
-            f"{ledger.spent_usd - ledger.reserved_usd:.4f} / {ledger.reserved_usd:.4f} / {plan.budget_usd:.2f}",
-        "dollars that the model's own count comes to":
-            f"{sum(count * USD[model] for (model, _), count in after.answered.items()):.4f}",
+            f"{dollars.answered:.4f} / {dollars.reserved:.4f} / {plan.budget_usd:.2f}",
+        "dollars that the model's own count comes to": f"{dollars.bill:.4f}",
     }  # fmt: skip
 
 

@@ -16,6 +16,10 @@ from typing import Any, NamedTuple, TypeVar
 
 from ray.cluster_utils import Cluster
 
+from router_lab.sweep.engines.slices import claim
+from router_lab.sweep.finished import finished_samples
+from router_lab.sweep.ledger import Ledger
+from router_lab.sweep.plan import Plan
 from tests.servers.grid import price, write_project
 
 ROOT = Path(__file__).parents[2]
@@ -107,6 +111,29 @@ def kept_in(places: Path) -> Path:
     """The folder that is kept in step with the one address of a sweep, where `places` is $ROUTER_LAB_PLACES."""
     (found,) = places.glob("*/at/*")
     return found
+
+
+def finished_in(logs: Path, plan: Plan) -> set[tuple[str, str]]:
+    """(model, prompt) of what is finished in the log folder of a sweep whose driver was killed."""
+    claim(logs)
+    done = finished_samples(logs, plan).items()
+    return {(where[1].model, f"say {name[1:]}") for where, names in done for name, _ in names}
+
+
+class Dollars(NamedTuple):
+    """What a sweep's ledger says was answered, and set aside for calls that never were; and what the model's own count
+    comes to."""
+
+    answered: float
+    reserved: float
+    bill: float
+
+
+def dollars_of(logs: Path, plan: Plan, asked: Asked) -> Dollars:
+    """Of all runs in a log folder."""
+    ledger = Ledger(logs, plan.prices(), priced=True, reading=True)
+    bill = sum(count * USD[model] for (model, _), count in asked.answered.items())
+    return Dollars(ledger.spent_usd - ledger.reserved_usd, ledger.reserved_usd, bill)
 
 
 def begin(file: Path, logs: Path | str, *options: str, **environment: str) -> subprocess.Popen[str]:

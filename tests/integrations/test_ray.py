@@ -19,15 +19,14 @@ from ray.cluster_utils import Cluster
 from router_lab.collect import collect
 from router_lab.runtime.locks import LOCK
 from router_lab.sweep import prepare
-from router_lab.sweep.engines.slices import claim
-from router_lab.sweep.finished import finished_samples
-from router_lab.sweep.ledger import Ledger
 from tests.integrations.counted import (
     MODELS,
     USD,
     asked_of,
     begin,
     counted_sweep,
+    dollars_of,
+    finished_in,
     kept_in,
     quiet,
     quiet_ray,
@@ -84,12 +83,7 @@ def test_a_machine_dies_then_who_began_it_and_nothing_finished_is_paid_twice(
 
     before, plan = asked_of(tmp_path), prepare(file)
     logs = kept_in(tmp_path / "shared")
-    claim(logs)
-    finished = {
-        (where[1].model, f"say {name[1:]}")
-        for where, done in finished_samples(logs, plan).items()
-        for name, _ in done
-    }
+    finished = finished_in(logs, plan)
     assert len(finished) >= 200 - 3 * 2 * AT_ONCE
     again = ended(begin(file, LOGS, "--engine", "ray"))
     assert (again["needed"], again["reused"], again["failed"]) == (400, len(finished), 0)
@@ -100,19 +94,17 @@ def test_a_machine_dies_then_who_began_it_and_nothing_finished_is_paid_twice(
     # Asked twice is what was in flight when a machine, or the driver, died: two machines, then two again.
     assert sum(after.asked.values()) - 400 <= 3 * 2 * AT_ONCE
 
-    table = plan.prices()
-    ledger = Ledger(logs, table, priced=True, reading=True)
+    dollars = dollars_of(logs, plan, after)
     lines = [json.loads(line) for line in (logs / "ledger.jsonl").read_text().splitlines()]
     opened = {line["open"]: line["usd"] for line in lines if "open" in line}
     answered = Counter(line["model"] for line in lines if "model" in line)
     lost = opened.keys() - {line["call"] for line in lines if "call" in line}
     assert len(opened) >= sum(after.asked.values())  # each was written down before it was made
     exact = sum(answered[name] * USD[name] for name in MODELS)
-    assert ledger.spent_usd - ledger.reserved_usd == pytest.approx(exact)
-    assert ledger.reserved_usd == pytest.approx(sum(opened[name] for name in lost))
-    assert again["spent_usd"] == pytest.approx(ledger.spent_usd)
-    bill = sum(count * USD[model] for (model, _), count in after.answered.items())
-    assert bill <= ledger.spent_usd <= 3.0
+    assert dollars.answered == pytest.approx(exact)
+    assert dollars.reserved == pytest.approx(sum(opened[name] for name in lost))
+    assert again["spent_usd"] == pytest.approx(dollars.answered + dollars.reserved)
+    assert dollars.bill <= dollars.answered + dollars.reserved <= 3.0
 
     outcomes, calls = collect([LOGS], prices=tmp_path / "prices.yaml")
     assert len(outcomes) == len(calls) == 400 and set(outcomes["status"]) == {"ok"}

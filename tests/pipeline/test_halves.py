@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from router_lab.config import Recipe
-from router_lab.fit.build import learn
+from router_lab.fit.build import fit_on
 from router_lab.fit.choose import act, splits
 from router_lab.fit.problem import prepare
 from router_lab.outcomes import validate_outcomes
@@ -32,7 +32,7 @@ def test_no_half_is_served_by_rates_that_it_helped_to_make() -> None:
             "holdout": 0.0,
         }
     )
-    fitted = learn(prepare(recipe, validate_outcomes(outcomes)), 0)
+    fitted = fit_on(prepare(recipe, validate_outcomes(outcomes)), 0)
     choice, differs = fitted.choices["default"], 0
     chosen = [option for option in choice.options if option.column is None]
     assert len(chosen) > 1

@@ -22,6 +22,7 @@ from router_lab.runtime.errors import InputError
 from router_lab.sweep import prepare, run_sweep
 from tests.servers.grid import price, write_project
 from tests.servers.loopback import Loopback, serving
+from tests.servers.wires import Reply
 
 # Inspect leaves streams to the garbage collector; our own code runs in the same process.
 pytestmark = [
@@ -92,6 +93,34 @@ def test_every_candidate_sends_its_own_settings_and_resuming_sends_nothing(
     assert (row.prompt, row.quality, row.input_tokens, row.output_tokens) == ("say 3", 1.0, 2, 1)
     assert row.cost_usd == pytest.approx((2 * 10 + 1 * 20) / 1e6)
     assert row.group == "3"
+
+
+@pytest.mark.parametrize("share", [None, 0.9])
+def test_what_is_finished_beyond_a_lowered_limit_or_share_is_not_paid_again(
+    server: Loopback, tmp_path: Path, share: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within the lower bound one sample is lacking, so its log is written anew; then the bound rises again."""
+    drawn: dict[str, Any] = {} if share is None else {"reference": {"model": "bee"}, "reference_share": share}
+    file = project(tmp_path, efforts=[None], max_retries=0, **drawn)
+    first = {cell.model: task.dataset[0].input for cell, task in prepare(file).tasks}
+    respond, down = server.respond, True
+
+    def broken(path: str, body: dict[str, Any], headers: Any = None) -> Reply:
+        fails = down and body["messages"][-1]["content"] in first.values()
+        return Reply(b"{}", 500) if fails else respond(path, body, headers)
+
+    monkeypatch.setattr(server, "respond", broken)
+    whole = run_sweep(file, tmp_path / "logs", quiet=True)
+    assert whole.failed >= 2
+    down = False
+    if share is not None:
+        project(tmp_path, efforts=[None], max_retries=0, **drawn | {"reference_share": 0.4})
+    few = run_sweep(file, tmp_path / "logs", limit=5, quiet=True)
+    assert 1 <= few.generated <= 2 and few.failed == 0
+    project(tmp_path, efforts=[None], max_retries=0, **drawn)
+    again = run_sweep(file, tmp_path / "logs", quiet=True)
+    assert again.generated == whole.failed - few.generated and again.reused == again.needed - again.generated
+    assert set(server.prompts().values()) == {1}
 
 
 def test_a_changed_preset_or_dataset_is_never_silently_reused(server: Loopback, tmp_path: Path) -> None:

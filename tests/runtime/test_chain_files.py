@@ -15,7 +15,7 @@ import pytest
 
 from router_lab.runtime import jsonio, judging
 from router_lab.runtime.artifact import load_policy, save_policy
-from router_lab.runtime.chains import Chain, Judge, Stage, Term
+from router_lab.runtime.chains import Chain, Judge, Stage, Term, UnderCap
 from router_lab.runtime.codec import decode, encode
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.judging import gains_many, gains_of
@@ -40,11 +40,14 @@ def judge(**changes: Any) -> Judge:
     return Judge((2, 4), ("logprob", "self_check"), np.full((3, 2), 0.125), terms)._replace(**changes)
 
 
+LEFT = UnderCap((0, 2), (0.25, 1.0), (0.5, 1.0))
+
+
 def chains(**changes: Any) -> tuple[Chain, ...]:
     """Two that share a judge by value, and one alone."""
     return (
         (Stage(0, judge(**changes), 0.25), Stage(2, None), Stage(4)),
-        (Stage(1, judge()), Stage(2), Stage(4, cap_usd=2.0)),
+        (Stage(1, judge()), Stage(2), Stage(4, cap_usd=2.0, under_cap=LEFT)),
         (Stage(3),),
     )
 
@@ -68,7 +71,8 @@ def test_a_policy_with_chains_is_written_as_it_is_read(make_random: Any, tmp_pat
         [{"cap_usd": 0.25, "column": 0, "judge": 0}, {"cap_usd": None, "column": 2, "judge": None},
          {"cap_usd": None, "column": 4, "judge": None}],
         [{"cap_usd": None, "column": 1, "judge": 0}, {"cap_usd": None, "column": 2, "judge": None},
-         {"cap_usd": 2.0, "column": 4, "judge": None}],
+         {"cap_usd": 2.0, "column": 4, "judge": None,
+          "under_cap": {"cost_usd": [0.25, 1.0], "quality": [0.5, 1.0], "rows": [0, 2]}}],
         [{"cap_usd": None, "column": 3, "judge": None}],
     ]  # fmt: skip
     assert value["points"]["half"] == [
@@ -144,6 +148,21 @@ RULES: list[tuple[dict[str, Any], str]] = [
         ({"chains": ((Stage(3, cap_turns=turns),), *chains())}, f"stage 0: cap_turns {told} is not null, nor a whole")
         for turns, told in ((0, "0"), (True, "True"), (1_000_001, "1000001"), (2.0, "2.0"))
     ),
+    ({"chains": ((Stage(3, under_cap=LEFT),), *chains())}, "stage 0: under_cap stands where nothing stops a run"),
+    *(
+        ({"chains": ((Stage(3, None, 1.0, None, left),), *chains())}, f"stage 0: under_cap {told}")
+        for left, told in (
+            ((1,), "is "),
+            (LEFT._replace(rows=[0, 2]), "is "),
+            (LEFT._replace(rows=(2, 0)), r"rows \(2, 0\) are not some of 0 to 2, ascending"),
+            (LEFT._replace(rows=(0, 3)), r"rows \(0, 3\) are not some"),
+            (LEFT._replace(rows=(False, 2)), r"rows \(False, 2\) are not some"),
+            (UnderCap((), (), ()), r"rows \(\) are not some"),
+            (LEFT._replace(cost_usd=(0.5,)), r"cost_usd \(0.5,\) is not a number from 0 to 1 for each"),
+            (LEFT._replace(quality=(0.5, 1.5)), r"quality \(0.5, 1.5\) is not a number from 0 to 1"),
+            (LEFT._replace(quality=(0.5, BAD)), r"quality \(0.5, nan\) is not a number from 0 to 1"),
+        )
+    ),
     ({"chains": ((Stage(3), Stage(3)), *chains())}, r"asks a candidate twice: columns \[3, 3\]"),
     ({"chains": ((Stage(3, judge()),), *chains())}, "chains: 0: its last stage has a judge"),
     ({"chains": chains(later=(4, 2))}, r"stage 0: its judge is of later stages \(4, 2\)"),
@@ -216,6 +235,16 @@ FORGED: list[tuple[str, Any, str]] = [
     ("chains", [[{"column": 0, "cap_usd": None, "judge": 3}]], "chains: 0: judge 3 is not an index of 1 judges"),
     ("chains", [[{"column": 0, "cap_usd": None, "judge": None, "cap_turns": None}]], "chains: 0: None is not a whole"),
     ("chains", [[{"column": 0, "cap_usd": None, "judge": None, "turns": 1}]], "chains: 0: unknown or missing keys: turns"),
+    (
+        "chains",
+        [[{"column": 0, "cap_usd": 1.0, "judge": None, "under_cap": {"rows": [0], "cost_usd": [1.0]}}]],
+        "chains: 0: under_cap: unknown or missing keys: quality",
+    ),
+    (
+        "chains",
+        [[{"column": 0, "cap_usd": 1.0, "judge": None, "under_cap": {"rows": [0], "cost_usd": ["1"], "quality": [1]}}]],
+        "chains: 0: '1' is not a number",
+    ),
     ("chains", [[{"column": "0", "cap_usd": None, "judge": None}]], "chains: 0: '0' is not a whole number"),
     ("chains", [[{"column": 3, "cap_usd": "1", "judge": None}]], "chains: 0: '1' is not a number"),
     ("chains", [[{"column": 3, "cap_usd": None, "judge": None}]], "judges: 0 is named by no stage"),

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from router_lab.runtime.answers import FEATURES
-from router_lab.runtime.chains import Chain, Judge, Stage, Term
+from router_lab.runtime.chains import Chain, Judge, Stage, Term, UnderCap
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.model import Candidate, Limits, Profile
@@ -55,6 +55,67 @@ def begun(make_spec: Any) -> Decision:
 
 def told(decision: Decision | None) -> tuple[Candidate, str] | None:
     return None if decision is None else (decision.candidate, decision.code)
+
+
+HALF = UnderCap((1,), (0.5,), (0.75,))
+"""Of the suite maths, half of the dollars and three quarters of the quality."""
+CAPPED: Chain = (Stage(1, None, 0.004, None, HALF),)
+
+
+def test_what_is_predicted_under_a_cap_is_of_a_run_that_is_stopped_there(make_spec: Any) -> None:
+    policy = made(make_spec, chains=(CAPPED,))
+    decision = policy.decide(SEEN, suite="maths")
+    assert told(decision) == (MIDDLE, "chained") and decision.under_cap
+    assert (decision.quality, decision.cost_usd) == (0.79 * 0.75, 0.001)
+    assert (decision.evidence["quality"], decision.evidence["cost_usd"]) == (0.79 * 0.75, 0.001)
+    assert (decision.evidence["reference_quality"], decision.evidence["reference_cost_usd"]) == (0.9, 0.005)
+    assert "predicted quality 0.593 for $0.001000, the reference" in decision.reason
+    # Of another suite nothing is known, and whoever is asked without the chain is not stopped.
+    other = policy.decide(SEEN)
+    assert told(other) == (MIDDLE, "chained") and not other.under_cap
+    assert (other.quality, other.cost_usd) == (0.79, 0.002)
+    fallback = decision.next("unavailable")
+    assert (fallback.cost_usd, fallback.under_cap) == (0.005, False)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "explore", "who"),
+    [
+        ((Cascade((0, 0, None), 1.0),), 0.0, MIDDLE),  # never asked but under the cap
+        ((Cascade((0, 0, None), 1.0, 0.5),), 0.0, MIDDLE),  # else the reference is, and that is somebody else
+        ((Cascade((0, 0, None), 1.0, 0.5), Cascade((1, 1, None), 1.0, 0.5)), 0.0, MIDDLE),
+        (
+            (Cascade((0, 0, None), 1.0, 0.5), Assign((1, 1, 1), 0.5)),
+            0.0,
+            CHEAP,
+        ),  # the other piece knows no cap
+        ((Cascade((0, 0, None), 1.0, 0.5), Cascade((2, 2, None), 1.0, 0.5)), 0.0, CHEAP),
+        ((Cascade((0, 0, None), 1.0),), 0.25, CHEAP),  # nor does exploration
+    ],
+)
+def test_a_bound_in_dollars_is_of_the_run_under_the_cap_where_nobody_is_asked_without(
+    make_spec: Any, pieces: tuple[Any, ...], explore: float, who: Candidate
+) -> None:
+    chains = (CAPPED, (Stage(1, None, 0.003, None, HALF),), (Stage(1),))
+    explored = {"explore": {"default": explore}} if explore else {}
+    policy = made(make_spec, *pieces, chains=chains, **explored)
+    for key in map(str, range(20)):
+        decision = policy.decide(SEEN, suite="maths", max_cost_usd=0.0015, allowed=[CHEAP, MIDDLE], key=key)
+        assert (decision.candidate, decision.unmet) == (who, ())
+        assert decision.cost_usd == 0.001
+    # .79 × .75 is too little, though .79 is enough; where nobody is good enough, the nearest is left.
+    decision = policy.decide(SEEN, suite="maths", min_quality=0.75, allowed=[CHEAP, MIDDLE], key="a")
+    assert (decision.unmet == ("min_quality",)) == (who == MIDDLE)
+
+
+def test_the_reference_that_may_be_asked_without_its_cap_is_bounded_without(make_spec: Any) -> None:
+    chains: tuple[Chain, ...] = ((Stage(2, None, 0.004, None, HALF),),)
+    for share, unmet in ((1.0, ()), (0.5, ("max_cost_usd",))):
+        policy = made(make_spec, Cascade((0, 0, None), 1.0, share), chains=chains)
+        for key in map(str, range(8)):
+            decision = policy.decide(SEEN, suite="maths", max_cost_usd=0.003, allowed=[DEAR], key=key)
+            assert (decision.candidate, decision.unmet) == (DEAR, unmet)
+            assert decision.cost_usd == (0.0025 if decision.code == "chained" else 0.005)
 
 
 def test_a_chain_begins_with_its_first_stage(begun: Decision) -> None:

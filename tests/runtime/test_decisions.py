@@ -125,7 +125,7 @@ def test_a_damaged_line_costs_itself_alone_and_is_counted(
     with log.path.open("ab") as handle:
         handle.write(damage + ends)
     log.write(policy.decide(TEXT), id="b")
-    with pytest.warns(RouterLabWarning, match="d.jsonl: 1 lines .* the first is line 2"):
+    with pytest.warns(RouterLabWarning, match="d.jsonl: 1 line is no .* the first is line 2"):
         assert [row["id"] for row in read_decisions(log.path)] == ["a", "b"]
 
 
@@ -158,7 +158,7 @@ def test_the_last_decision_of_an_id_counts_and_that_is_said(policy: Policy, tmp_
     log = DecisionLog(tmp_path / "d.jsonl")
     log.write(policy.decide(TEXT), id="a", suite="one")
     log.write(policy.decide(TEXT), id="a", suite="two")
-    with pytest.warns(RouterLabWarning, match="1 decisions have the id of an earlier one"):
+    with pytest.warns(RouterLabWarning, match="1 decision has the id of an earlier one"):
         assert [row["suite"] for row in read_decisions(log.path)] == ["two"]
 
 
@@ -435,7 +435,7 @@ def test_ids_that_an_older_log_wrote_as_numbers_and_outcomes_before_their_decisi
     assert [row["sample_id"] for row in outcome_rows(log.path)] == ["7"]
     log.path.write_text(early.replace("7,", "8,") + written)
     with pytest.warns(
-        RouterLabWarning, match="1 outcomes belong to no decision that is logged there, the first to '8'"
+        RouterLabWarning, match="1 outcome belongs to no decision that is logged there, the first to '8'"
     ):
         assert outcome_rows(log.path) == []
 

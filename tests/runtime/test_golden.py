@@ -34,6 +34,7 @@ REVISIONS = {
     ("v4", "steered-chains"): "526a51f916b1b7209f51ab15080ebabcc0b21a85f53f585a52db5cd43aa9b223",
     ("v4", "shared"): "d707760a87ae80318b94e5a815f2a9ec5e0de4ae92361590afe0b69ba7003a36",
     ("v4", "turns"): "06d0415a0c474fc47180bf02e7801ec742ff450f61a619bdc43e9daa07d14996",
+    ("v4", "under-cap"): "e425e12c94fe16017bdf5c112c843c262b5c15579d12cf12888afc31e73920af",
     ("v5", "harnesses"): "109979539645318d8b189b3544a89f8ffdcb4954842495a77b395e32aa9b4bbb",
     ("v5", "team"): "bc3837f69952633ca0ba06ffe4d7ef4dd10ec1e00567de5965cb1c54221fb8d8",
     ("v6", "life"): "e5f24573a7c0522c03cba8702be42c964813282fabb60f76dd1741cb7cd6c4ab",
@@ -53,6 +54,7 @@ VECTORS = {
     ("v4", "steered-chains"): "90a35eda5dfff3142802022c7ca3a7b765be825c1c02111d6b7c08d4ad1b3a8e",
     ("v4", "shared"): "88268f163fdfa7b6c537f1a414e8a398b981248fd86d11856921cc3a698216a5",
     ("v4", "turns"): "f0b0f8be662864ed0ca731fc5b575fa7d1aefe33d29b536924acf0c3ec38a6f6",
+    ("v4", "under-cap"): "f0b0f8be662864ed0ca731fc5b575fa7d1aefe33d29b536924acf0c3ec38a6f6",
     ("v5", "harnesses"): "4c47136d71e97afea69807fa781442d8ee74541c0f286c071a7d1c5a0988026a",
     ("v5", "team"): "4ce086705976cc5e1ee148cd277d9d6070f04924dee0312a33c280126090012e",
     ("v6", "life"): "5d0f07078e9c14c3bf35c4abe6e49a61a573d2c5eb10d87f71eae97e2a97e871",
@@ -60,7 +62,7 @@ VECTORS = {
 }
 CHECKED = {
     "chains": 1341, "steered-chains": 1341, "harnesses": 1101 + 77, "team": 1341 + 43, "life": 1101 + 120,
-    "life-chains": 1341 + 120, "shared": 1341, "turns": 1341,
+    "life-chains": 1341 + 120, "shared": 1341, "turns": 1341, "under-cap": 1341,
 }  # fmt: skip
 """How much the loader in another language compares: 9 values of 120 vectors and 21 lines of the self-test; of chains 2
 values more, a harness where there is one, and the propensity where something is explored."""
@@ -107,6 +109,20 @@ def test_caps_and_shared_rows_of_chains_are_read_again() -> None:
     judges = [chain[0].judge for chain in load_policy(GOLDEN / "v4" / "shared").spec.chains]
     rows = [None if judge is None or judge.rows is None else judge.rows.tolist() for judge in judges]
     assert rows[:2] == [[0, 0, 0], [0, 0, 1]] and rows[2] is None
+
+
+def test_what_caps_leave_of_runs_is_read_again_and_told() -> None:
+    policy = load_policy(GOLDEN / "v4" / "under-cap")
+    first, second, *_ = policy.spec.chains
+    assert first[0].under_cap == ((0, 1, 2), (1 / 2, 1 / 3, 1 / 4), (1 / 2, 1 / 3, 1 / 4))
+    assert second[0].under_cap == ((1,), (0.3,), (0.9,))
+    made = [
+        json.loads(line) for line in (GOLDEN / "v4" / "under-cap" / "golden.jsonl").read_text().splitlines()
+    ]
+    _, cost = policy.predict([row["prompt"] for row in made], [row["suite"] for row in made])
+    parts = [row["cost_usd"] / cost[n].tolist()[policy.candidates.index(Candidate(row["model"], row["effort"]))]
+             for n, row in enumerate(made)]  # fmt: skip
+    assert {round(part, 6) for part in parts} >= {1.0, 0.5}
 
 
 def test_what_surrounds_a_model_and_who_has_a_role_are_read_again() -> None:

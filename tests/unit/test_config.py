@@ -34,7 +34,13 @@ FAULTS = [
     (Recipe, "name: [\n", "line 2: "),
     (Recipe, "", "is empty; a Recipe needs at least name"),
     (Recipe, "name: x\nrule: {margin: .nan}\n", "finite"),
-    (Gates, "gates: []\n", "`gates`: List should have at least 1 item"),
+    (
+        Recipe,
+        "name: x\ncandidates: []\n",
+        "`candidates` is [], and it must not be empty: name one at least, or leave",
+    ),
+    (Recipe, "name: x\nallowed: {s: []}\n", "`allowed.s` is [], and it must not be empty: name one at least"),
+    (Gates, "gates: []\n", "`gates` is [], and it must not be empty: name one at least"),
     (Gates, "gates: [{metric: quality}]\n", "`gates.0`: a gate needs min, max or margin"),
     (
         Gates,
@@ -46,7 +52,16 @@ FAULTS = [
         "name: s\nmodels: [m]\nsuites: [{suite: a, limt: 3}]\n",
         "unknown key `suites.0.limt`; known: suite",
     ),
-    (Sweep, "name: s\nmodels: []\nsuites: [a]\n", "`models`: List should have at least 1 item"),
+    (
+        Sweep,
+        "name: s\nmodels: []\nsuites: [a]\n",
+        "`models` is [], and it must not be empty: name one at least",
+    ),
+    (
+        Sweep,
+        "name: s\nmodels: [m]\nsuites: [a]\ncandidates: []\n",
+        "its candidates are each of `models` with each of `efforts`",
+    ),
     (Suite, "scorer: match\n", "give exactly one of task and logs"),
     (
         Suite,

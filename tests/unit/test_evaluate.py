@@ -23,7 +23,7 @@ from router_lab.outcomes import read_outcomes, write_outcomes
 from router_lab.report.evaluation_page import evaluation_html
 from router_lab.runtime.artifact import save_policy
 from router_lab.runtime.decisions import DecisionLog
-from router_lab.runtime.errors import InputError, RouterLabWarning
+from router_lab.runtime.errors import InputError
 from router_lab.runtime.points import Follow
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.shadow import Shadow
@@ -163,11 +163,15 @@ def test_what_counts_nowhere_is_told(tmp_path: Path) -> None:
     log = read_log(week)
     assert len(log) == 302 and np.isnan(log.propensity).sum() == 1 and log.infra == pytest.approx(1 / 303)
     assert dict(log.left) == {
-        "were made under constraints, which the log does not hold": 1, "have no outcome": 1,
-        "gave no evidence (status `infra`)": 1,
+        "made under constraints, which the log does not hold": 1, "without an outcome": 1,
+        "without evidence (status `infra`)": 1,
     }  # fmt: skip
     notes = " ".join(evaluate(always("middle"), log).notes)
-    assert "1 decisions hold no propensity" in notes and "1 decisions may have asked a second" in notes
+    assert "left out: 1 decision without an outcome" in notes
+    assert (
+        "1 decision holds no propensity and counts as" in notes
+        and "1 decision may have asked a second" in notes
+    )
 
 
 def test_keys_and_groups_join_requests_into_clusters(tmp_path: Path) -> None:
@@ -280,11 +284,37 @@ def test_what_is_no_probability_or_moment_is_not_known(tmp_path: Path, value: ob
         {"kind": "outcome", "id": "s", "quality": 1},
     ]
     week.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RouterLabWarning)  # of times that lie ahead
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
         log = read_log(week)
+    [said] = [str(one.message) for one in told if "a chance that is none" in str(one.message)]
+    assert said.startswith(f"{week}: 2 decisions have a chance that is none, the first `propensity` ")
+    assert f" of '0' (line 1 of {week}); a propensity or share is above 0 " in said
     assert np.isnan(log.propensity).tolist() == [True] + [False] * 59 and not log.pairs
     json.dumps(to_json(evaluate(always("middle"), log)), allow_nan=False)
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_an_estimate_of_few_decisions_lies_within_what_can_be_and_within_its_interval(
+    tmp_path: Path, n: int, seed: int
+) -> None:
+    """Two right answers of whom the model expects .8 would be 1.06, outside of "to 100.0"."""
+    result = found(logged(tmp_path / "week.jsonl", n, explore=1.0, seed=seed), always("dear"))
+    for name, most in (("quality", 1.0), ("cost_usd", math.inf)):
+        one = result.figures[name].value
+        low, high = one.interval(0.9)
+        assert math.isnan(one.value) or (low <= one.value <= high and 0 <= one.value <= most)
+    for name, figure in to_json(result)["figures"].items():
+        bounds = {"value": (0, 1), "beside": (0, 1), "difference": (-1, 1)}
+        for part, (least, most) in bounds.items() if name == "quality" else ():
+            told = [figure[part][key] for key in ("low", "value", "high")]
+            assert None in told or least <= told[0] <= told[1] <= told[2] <= most
+
+
+def test_one_decision_is_told_as_one(tmp_path: Path) -> None:
+    one = to_text(found(logged(tmp_path / "one.jsonl", 1, explore=0.0), always("dear")))
+    assert one.startswith("1 decision; ") and "1 request in 1 cluster counts as 1 of" in one
 
 
 def test_a_point_or_margin_that_cannot_be_is_refused(tmp_path: Path) -> None:

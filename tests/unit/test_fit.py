@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from router_lab.config import Recipe
-from router_lab.fit import FITTERS, fit_policy
+from router_lab.fit import FITTERS, build, fit_policy
 from router_lab.fit.build import fit_problem
 from router_lab.fit.problem import prepare
 from router_lab.fit.reproduce import reproduce
@@ -177,3 +177,27 @@ def test_nan_quality_is_refused() -> None:
     table = two_kinds(60)
     with pytest.raises(InputError, match="quality"):
         fit_policy(recipe(), table.assign(quality=np.nan))
+
+
+@pytest.mark.parametrize(
+    ("suites", "candidates", "message"),
+    [
+        (
+            700,
+            120,
+            r"700 suites and 120 candidates could not be loaded: policy.json: may take 7\d MB of memory",
+        ),
+        (4097, 2, "4,097 suites and 2 candidates could not be loaded: 4,097 suites, not up to 4,096"),
+    ],
+)
+def test_what_no_loader_would_take_is_refused_before_it_is_fitted(
+    suites: int, candidates: int, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "fit_problem", lambda *_: pytest.fail("it was fitted"))
+    rows = [
+        {"suite": f"s{n}", "sample_id": "1", "model": f"m{who}", "quality": 1.0, "cost_usd": 1.0}
+        for n in range(suites)
+        for who in {0, n % candidates}
+    ]
+    with pytest.raises(InputError, match=f"recipe 'test': a policy of {message}"):
+        fit_policy(recipe(reference={"model": "m0"}, holdout=0.0), pd.DataFrame(rows))

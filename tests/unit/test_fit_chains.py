@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -13,7 +14,11 @@ import pytest
 from router_lab.certificate import Certificate
 from router_lab.config import Recipe
 from router_lab.fit import fit_policy
+from router_lab.fit.caps import with_under_cap
+from router_lab.outcomes import OutcomeMatrix, validate_outcomes
+from router_lab.outcomes.trials import trials_of
 from router_lab.replay import replay
+from router_lab.runtime.chains import Stage
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Candidate
@@ -305,6 +310,11 @@ def test_a_cap_stops_runs_that_fail_anyway_and_is_certified() -> None:
     )
     assert decision.limits.usd in capped
     assert decision.judge(stopped="limit") is None
+    # What is predicted is of a run under its cap, as are the bounds of a request; a right run never reaches it.
+    one = agents()
+    stopped = np.minimum(one["cost_usd"], decision.cap_usd)
+    assert decision.under_cap and decision.cost_usd == pytest.approx(stopped.mean(), rel=0.02)
+    assert decision.quality == pytest.approx(one["quality"].mean(), abs=0.02)
     scored = replay(policy, agents().assign(sample_id=lambda t: "fresh " + t["sample_id"]))
     assert scored.savings == pytest.approx(shown.savings.value, abs=0.05)
 
@@ -430,6 +440,8 @@ def test_a_cap_in_turns_stops_what_dollars_do_not_tell_and_is_certified() -> Non
     decision = next(d for d in decisions if d.code == "chained")
     assert (decision.cap_turns, decision.limits.turns, decision.cap_usd) == (6, 6, None)
     assert decision.judge(stopped="limit") is None
+    stopped = np.where(frame["turns"] > 6, 1.5, frame["cost_usd"])
+    assert decision.under_cap and decision.cost_usd == pytest.approx(stopped.mean(), rel=0.02)
     fresh = looping(300, 8).assign(sample_id=lambda t: "fresh " + t["sample_id"])
     scored = replay(policy, fresh)
     by_hand = np.where(fresh["turns"] > 6, 1.5, fresh["cost_usd"])
@@ -465,3 +477,32 @@ def test_a_replay_that_does_not_know_what_calls_cost_says_so() -> None:
         InputError, match=r"sample 'fresh 0' .*`turns_usd` adds up to .*was priced anew without its calls"
     ):
         replay(policy, fresh.assign(cost_usd=2 * fresh["cost_usd"]))
+
+
+def test_what_a_cap_leaves_is_of_each_suite_drawn_towards_all_by_twenty_samples() -> None:
+    """Twenty runs of which half cost 3 and are stopped at 2, and sixty of another suite that cost 1: 30 of 40 dollars
+    are left, 60 of 60, and 90 of 100 of all; of a quality of .5 each, half, all, and 35 of 40."""
+    cost = np.array([1.0] * 10 + [3.0] * 10 + [1.0] * 60)
+    rows = pd.DataFrame(
+        {
+            "suite": ["a"] * 20 + ["b"] * 60,
+            "sample_id": [str(i) for i in range(80)],
+            "model": "large",
+            "quality": 0.5,
+            "cost_usd": cost,
+        }
+    )
+    frame = validate_outcomes(rows)
+    data = OutcomeMatrix.from_frame(frame)
+    trials = trials_of(frame, data)
+    suite = data.suite[trials.row]
+    (stage, *_) = with_under_cap((Stage(0, cap_usd=2.0),), trials, suite, np.ones(80), (0, 1, 2))
+    assert stage.under_cap is not None
+    assert stage.under_cap.rows == (0, 1, 2)
+    assert stage.under_cap.cost_usd == pytest.approx([0.9, (0.75 + 0.9) / 2, (60 + 0.9 * 20) / 80])
+    assert stage.under_cap.quality == pytest.approx([0.875, (0.5 + 0.875) / 2, (60 + 0.875 * 20) / 80])
+    assert with_under_cap((Stage(0),), trials, suite, np.ones(80), (0,)) == (Stage(0),)
+    unknown = replace(trials, cost_usd=np.full((80, 1), np.nan))
+    assert with_under_cap((Stage(0, cap_usd=2.0),), unknown, suite, np.ones(80), (0,)) == (
+        Stage(0, cap_usd=2.0),
+    )

@@ -125,6 +125,14 @@ def test_no_row_carries_more_than_its_part_and_the_bias_is_bounded() -> None:
     assert plain.low(0.95) - found.low(0.95) == pytest.approx(told.bias)
 
 
+@pytest.mark.parametrize(("n", "usd"), [(3, 0.004), (6, 0.1), (11, 0.01)])
+def test_what_rounding_leaves_of_residuals_that_are_all_alike_is_no_bias(n: int, usd: float) -> None:
+    """Two fifths of the requests go to whom nobody asked, and dollars that never differ lie in no range."""
+    alike = Logged(np.zeros(n, np.int64), np.full(n, 0.7), np.full(n, usd), np.arange(n))
+    found = told_of(alike, np.tile([0.6, 0.4], (n, 1)), np.full((n, 2), 0.9 * usd))
+    assert (found.bias, found.down, found.up) == (0.0, 0.0, 0.0)
+
+
 def test_what_nobody_was_asked_widens_the_interval_by_its_mass() -> None:
     target = np.full((6, 3), [0.5, 0.49, 0.01])
     assert unasked(SIX, target) == pytest.approx(0.01)

@@ -8,10 +8,12 @@ import re
 import runpy
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pandas as pd
@@ -22,6 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from router_lab import load_policy
+from router_lab import publish as releases
 from router_lab.cli import cli
 from router_lab.outcomes import read_outcomes, write_outcomes
 from router_lab.outcomes.looks import LOOKS
@@ -40,6 +43,7 @@ from router_lab.places import (
 )
 from router_lab.places.lease import Lease, LostError
 from router_lab.places.mirror import Mirror
+from router_lab.places.scratch import OWNED, Scratch, sweep
 from router_lab.places.store import ABSENT, ChangedThereError, Store
 from router_lab.publish import publish
 from router_lab.runtime.artifact import MANIFEST, save_policy, save_revision
@@ -58,8 +62,13 @@ names = st.lists(st.text("ab.é ~%*[", min_size=1, max_size=4), min_size=1, max_
 
 
 @pytest.fixture(autouse=True)
-def memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[MemoryFileSystem]:
+def memory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MemoryFileSystem]:
     monkeypatch.setenv(keeping.VARIABLE, str(tmp_path / "kept"))
+    scratch = str(tmp_path_factory.mktemp("scratch"))  # what a refused put keeps goes with the tests
+    monkeypatch.setattr("tempfile.tempdir", scratch)
+    monkeypatch.setenv("TMPDIR", scratch)
     files = fsspec.filesystem("memory")
     files.store.clear()
     files.pseudo_dirs[:] = [""]
@@ -192,6 +201,31 @@ def test_of_two_publishers_one_is_told_and_puts_nothing(memory: MemoryFileSystem
     assert objects(memory) == theirs and theirs["p/RELEASES.jsonl"].count(b"\n") == 2
 
 
+@pytest.mark.parametrize("command", ["publish", "rollback"])
+def test_who_is_refused_has_not_said_that_it_is_released(
+    memory: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    with copy(f"{STORE}/p") as folder:
+        paths = [save_revision(always(name), folder) for name in ("dear", "cheap")]
+        for path in paths:
+            publish(path, force=True)
+    before = getattr(releases, command)
+
+    def beaten(folder: Path, **how: Any) -> releases.Published:
+        """Another publishes between this one's copy and its put."""
+        done = before(folder, **how)
+        with copy(f"{STORE}/p") as theirs:
+            publish(theirs / paths[0].name, force=True, by="another")
+        return done
+
+    monkeypatch.setattr(releases, command, beaten)
+    arguments = {"publish": [f"{STORE}/p/{paths[1].name}", "--force"], "rollback": [f"{STORE}/p"]}[command]
+    done = CliRunner().invoke(cli, [command, *arguments])
+    assert done.exit_code == 1 and "was changed there by another" in done.stderr
+    assert done.stdout == "" and "by force" not in done.stderr
+    assert memory.cat_file("/bucket/p/RELEASES.jsonl").count(b"\n") == 3
+
+
 def test_journals_that_both_wrote_have_the_lines_of_both(memory: MemoryFileSystem) -> None:
     memory.pipe_file("/bucket/o.parquet", b"rows")
     memory.pipe_file(f"/bucket/{LOOKS}", b"first\n")
@@ -205,7 +239,6 @@ def test_journals_that_both_wrote_have_the_lines_of_both(memory: MemoryFileSyste
 def test_a_copy_that_cannot_be_made_leaves_nothing(
     memory: MemoryFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     memory.pipe_file("/bucket/x", b"1")
     monkeypatch.setattr(MemoryFileSystem, "get_file", lambda self, *_, **__: 1 / 0)
     with (
@@ -213,7 +246,7 @@ def test_a_copy_that_cannot_be_made_leaves_nothing(
         copy(f"{STORE}/x"),
     ):
         pass
-    assert list(tmp_path.iterdir()) == []
+    assert list(Path(tempfile.gettempdir()).iterdir()) == []
 
 
 def test_a_copy_of_a_file_brings_what_belongs_to_it_alone(memory: MemoryFileSystem) -> None:
@@ -261,6 +294,125 @@ def test_of_two_who_write_a_new_file_the_second_is_told_and_keeps_what_it_made(
     assert objects(memory) == {"new.json": b"other"}
     found = re.search(r"kept in ([^)]*)\)", str(told_.value))
     assert found is not None and [path.read_bytes() for path in Path(found[1]).rglob("new.json")] == [b"mine"]
+
+
+def test_of_two_who_write_where_nobody_may_list_the_second_is_told(
+    memory: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("Access Denied")
+
+    monkeypatch.setattr(MemoryFileSystem, "find", refuse)
+    with (
+        pytest.raises(InputError, match=r"^memory://bucket/new.json: was changed there by another"),
+        copy(f"{STORE}/new.json") as mine,
+    ):
+        with copy(f"{STORE}/new.json") as other:
+            other.write_bytes(b"other")
+        mine.write_bytes(b"mine")
+    assert memory.cat_file("/bucket/new.json") == b"other"
+    with copy(f"{STORE}/new.json") as again:  # one that is there is read, and replaced
+        again.write_bytes(again.read_bytes() + b", and more")
+    assert memory.cat_file("/bucket/new.json") == b"other, and more"
+    with pytest.raises(
+        InputError, match="memory://bucket: may not be listed: PermissionError: Access Denied"
+    ):
+        fetched(STORE)
+
+
+WORKS = """
+import sys
+from router_lab.places.scratch import Scratch
+made = [Scratch(), Scratch()]
+for one in made:
+    (one.path / "made.json").write_bytes(b"1")
+print(made[0].path, made[1].keep(), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_a_kill_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
+    run = subprocess.Popen(
+        [sys.executable, "-c", WORKS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert run.stdout is not None
+    working, kept_ = map(Path, run.stdout.readline().split())
+    scratch = Path(tempfile.gettempdir())
+    strange = scratch / "router-lab-postgres-1"
+    strange.mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / OWNED).write_bytes(b"")
+    (scratch / "router-lab-link").symlink_to(tmp_path / "elsewhere")
+    mine = Scratch()
+    Scratch().close()
+    assert working.exists() and kept_.exists() and mine.path.exists()  # who works is left alone
+    run.kill()
+    run.communicate()
+    assert working.exists()
+    sweep(scratch)  # as the next process does before its first copy
+    assert not working.parent.exists()
+    assert (kept_ / "made.json").exists() and strange.exists() and mine.path.exists()
+    assert (tmp_path / "elsewhere" / OWNED).exists()
+    mine.close()
+    assert not mine.path.exists()
+    assert {one.name for one in scratch.iterdir()} == {strange.name, "router-lab-link", kept_.parent.name}
+
+
+FORKS = """
+import os, sys
+from router_lab.places.scratch import Scratch
+one, other = Scratch(), Scratch()
+assert one.path.parent == other.path.parent
+child = os.fork()
+if child == 0:
+    own = Scratch().path
+    one.close()
+    os._exit(0 if own.parent != one.path.parent and one.path.is_dir() else 1)
+assert os.waitpid(child, 0)[1] == 0
+assert one.path.is_dir() and other.path.is_dir()
+one.close()
+assert other.path.is_dir() and not one.path.exists()
+other.close()
+assert not other.path.parent.exists()
+"""
+
+
+def test_a_process_has_one_folder_and_the_child_of_a_fork_deletes_nothing_of_it() -> None:
+    """However many copies it works on, it holds one descriptor."""
+    subprocess.run([sys.executable, "-c", FORKS], check=True)
+
+
+def test_an_old_version_is_no_address() -> None:
+    for address in ("s3://b/outcomes.parquet?versionId=3HL4k", "s3a://b/a/b.json?versionid=null"):
+        with pytest.raises(
+            InputError, match=r"`\?versionId=` names an old version .* copy that version to a name"
+        ):
+            Store(address)
+
+
+def test_names_that_no_folder_of_files_can_have_are_told(
+    memory: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = "k" * 300
+    with pytest.raises(
+        InputError, match=r"k: a part of the name has 300 bytes, and .* 255 at most; name another"
+    ):
+        Store(f"{STORE}/{long}")
+    memory.store[f"/bucket/logs/{long}"] = _file(memory, b"1")
+    with pytest.raises(
+        InputError, match=r"^memory://bucket/logs: holds an object named 'k+': a part .* move it away"
+    ):
+        fetched(f"{STORE}/logs")
+    assert list(Store(f"{STORE}/logs").entries(deep=False)) == []
+    info = {"type": "file", "size": 1, "created": 1.0}
+    keys = ("/bucket/both/a", "/bucket/both/a/b")  # as S3 lists them; this store would show the first alone
+    monkeypatch.setattr(
+        MemoryFileSystem, "find", lambda *_, **__: {key: info | {"name": key} for key in keys}
+    )
+    with pytest.raises(
+        InputError, match=r"named 'a' and others in a folder of that name \('a/b'\), which files cannot"
+    ):
+        Store(f"{STORE}/both").entries()
 
 
 def test_of_two_who_begin_a_folder_the_second_is_told(memory: MemoryFileSystem) -> None:

@@ -74,10 +74,19 @@ def test_what_cannot_be_published_says_why(tmp_path: Path) -> None:
     path = save(tmp_path, 0.1)
     with pytest.raises(InputError, match=f"name one of its revisions: {path.name}"):
         publish(tmp_path, force=True)
-    with pytest.raises(InputError, match="nothing is published"):
+    with pytest.raises(
+        InputError, match=f"nothing is published .*; publish another revision: .* publish {path} --gate"
+    ):
         rollback(tmp_path)
     publish(path, force=True)
-    with pytest.raises(InputError, match="is the first"):
+    with pytest.raises(
+        InputError, match=r"release 1 is the first, .*; fit another revision .* and `router-lab publish`"
+    ):
+        rollback(tmp_path)
+    other = save(tmp_path, 0.2)
+    with pytest.raises(
+        InputError, match=f"publish another revision: router-lab publish {other} --gate gate.json"
+    ):
         rollback(tmp_path)
     with pytest.raises(InputError, match="one policy and one alias"):
         publish(path, alias="canary", force=True)

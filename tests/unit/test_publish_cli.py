@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 import re
 import subprocess
@@ -56,6 +57,19 @@ def test_from_a_key_to_a_loader_that_believes_it(tmp_path: Path, key: tuple[Path
     wrong = run("verify", folder, "--public-key", trust, "--alias", "canary")
     assert wrong.exit_code == 1 and "this loader expects anything as 'canary'" in wrong.output
     assert "release" not in run("verify", folder).output  # nobody asked
+
+
+def test_who_forces_is_told_what_was_missing(tmp_path: Path) -> None:
+    path = save(tmp_path / "p", 0.1)
+    done = run("publish", path, "--force")
+    assert f"warning: published by force, without a gate; {tmp_path / 'p'} remembers it" in done.output
+    assert f"release 1 of support as champion: {path.name} (no gate)\n" in done.output
+    file = tmp_path / "gate.json"
+    for word in ("fail", "inconclusive"):
+        file.write_text(json.dumps({"revision": load_policy(path).revision, "verdict": word}))
+        done = run("publish", path, "--force", "--gate", file)
+        assert f"published by force, though its gate says {word};" in done.output
+        assert f"{path.name} ({word})\n" in done.output
 
 
 def test_a_release_is_signed_afterwards(tmp_path: Path, key: tuple[Path, str, str]) -> None:

@@ -13,7 +13,7 @@ from router_lab.certificate import Certificate
 from router_lab.config import Recipe
 from router_lab.config.recipe import CandidateRef
 from router_lab.fit import fit_policy
-from router_lab.fit.build import learn, spec_of
+from router_lab.fit.build import fit_on, spec_of
 from router_lab.fit.choose import CHOOSING, Option, choose, constants
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.folds import group_folds
@@ -351,7 +351,7 @@ def test_what_was_drawn_and_lost_is_missing() -> None:
 
 def test_a_choice_that_is_not_shown_leaves_the_table_idle_too() -> None:
     """A suite's row may pass on its own: what was judged is all of it together, so nothing of it acts."""
-    fitted = learn(prepare(against_dear(0.05), table(halves())), 0)
+    fitted = fit_on(prepare(against_dear(0.05), table(halves())), 0)
     shown = spec_of(fitted)
     assert shown.routes["a"].verdict == "pass"
     idle = fitted.choices["default"]

@@ -40,7 +40,7 @@ def agent(session: str, turns: int, *, same: int = 0, ends: str = "stop") -> lis
         tool = ToolUse("look", "{}" if at < same else f'{{"n": {at}}}')
         last = at == turns - 1
         made.append(
-            paid(1.0, session, at, tools=() if last else (tool,), finish=ends if last else "tool_calls")
+            paid(1.0, session, at, behind=() if last else (tool,), finish=ends if last else "tool_calls")
         )
     return made
 

@@ -171,7 +171,7 @@ def test_what_calls_come_down_to_is_told() -> None:
 @pytest.mark.parametrize(
     ("more", "why"),
     [({"error": "down"}, "it failed"), ({"finish": "length"}, "cut off"), ({"messages": ()}, "no text of the request"),
-     ({"tools": (ToolUse("t"),)}, "calls tools"), ({"answer": None}, "keeps no answer"),
+     ({"behind": (ToolUse("t"),)}, "calls tools"), ({"answer": None}, "keeps no answer"),
      ({"messages": (Message("user", "a"), Message("tool", "b"))}, "calls tools"),
      ({"messages": (Message("user", "a" * 200_001),)}, "longer than")],
 )  # fmt: skip

@@ -26,7 +26,7 @@ from router_lab.metrics.paired import Ints, Mask, Recorded
 from router_lab.runtime.errors import InputError
 
 
-class Known(NamedTuple):
+class OutOfFold(NamedTuple):
     """What is known before anything is chosen: rows and cells of the table, what was predicted of
     each row without its fold, the folds, and the coverage that is needed."""
 
@@ -41,7 +41,7 @@ class Known(NamedTuple):
     coverage: float
 
 
-def known_of(problem: Problem, deal: int) -> Known:
+def out_of_fold(problem: Problem, deal: int) -> OutOfFold:
     """Predict out of fold. deal: the seed of the folds, and of the rows that are drawn where not
     all are looked at."""
     data = problem.develop
@@ -65,7 +65,7 @@ def known_of(problem: Problem, deal: int) -> Known:
     predicted = crossfit(task, folds, fitter, problem.reference)
     if problem.elsewhere:
         predicted = replace(predicted, place=problem.place)
-    return Known(
+    return OutOfFold(
         problem=problem, task=task, fitter=fitter, goals=goals, cells=cells, evidence=evidence, predicted=predicted,
         folds=folds, coverage=coverage,
     )  # fmt: skip
