@@ -104,6 +104,21 @@ class Tally:
         self.gap_squares += (gaps * gaps).sum(axis=0)
         self.both += ran.T @ ran  # whole numbers: exact in whatever order BLAS adds them
 
+    def plus(self, other: Tally, weights: Floats) -> Tally:
+        """This, and of `other` as many clusters as `weights` [c] says; of a pair the smaller
+        number."""
+        each = weights / np.maximum(other.count, 1)
+        pair = np.minimum(weights[:, None], weights) / np.maximum(other.both, 1)
+        found = Tally(len(weights))
+        found.rows = self.rows
+        found.total = self.total + each * other.total
+        found.squares = self.squares + each * other.squares
+        found.count = self.count + each * other.count
+        found.gaps = self.gaps + pair * other.gaps
+        found.gap_squares = self.gap_squares + pair * other.gap_squares
+        found.both = self.both + pair * other.both
+        return found
+
     def mean(self, empty: float) -> Floats:
         """[c]; `empty` for a column that has run nothing."""
         return np.where(self.count > 0, self.total / np.maximum(self.count, 1), empty)

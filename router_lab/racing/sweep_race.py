@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from router_lab.racing.elimination import RaceRecord, Skipped
+from router_lab.racing.earlier import Earlier
+from router_lab.racing.elimination import PriorFile, RaceRecord, Skipped
 from router_lab.racing.log import RaceLog
 from router_lab.racing.outlook import race_picture, standing_line
 from router_lab.racing.race import RaceRule
@@ -27,12 +28,13 @@ class SweepRace:
     """`portions` yields what each wave needs; call `look` after each."""
 
     def __init__(
-        self, folder: Path, rule: RaceRule, reference: Candidate | None, suites: Sequence[SuiteRace]
+        self, folder: Path, rule: RaceRule, reference: Candidate | None, suites: Sequence[SuiteRace],
+        earlier: Earlier | None = None,
     ) -> None:  # fmt: skip
         """Takes up what `race.jsonl` in `folder` holds. Raises InputError if that was another
         race."""
-        self.rule, self.suites = rule, suites
-        self._file = RaceLog(folder, rule, reference, suites)
+        self.rule, self.suites, self._earlier = rule, suites, earlier
+        self._file = RaceLog(folder, rule, reference, suites, earlier)
         self.wave = self._file.replay()
         self._file.begin()
 
@@ -125,6 +127,7 @@ class SweepRace:
                 if (ranges := one.ranges(j, len(one.samples)))
             ],
             winners={one.suite: one.winner for one in self.suites if one.winner is not None},
+            prior=None if self._earlier is None else PriorFile(**self._earlier.named()),
         )
 
 

@@ -39,7 +39,7 @@ from router_lab.racing.nomination import Nomination
 from router_lab.racing.race import Race, RaceRule
 from router_lab.racing.sequential import cluster_means
 from router_lab.racing.standing import Standing
-from tests.bench.race_replay import Run, replay_race
+from router_lab.racing.rehearsal import Run, replay_race
 from tests.bench.race_worlds import WORLDS, Fixed, rows_of, truth_of
 from tests.bench.worlds import World
 
