@@ -16,6 +16,7 @@ import click
 
 from router_lab.cli.common import Finite, echo, echo_block, json_option, print_json, print_path
 from router_lab.cli.places import Destination, Here, Place
+from router_lab.cli.races import at_new_prices, race_options
 from router_lab.runtime.addresses import is_address, local_path
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
@@ -63,6 +64,11 @@ if TYPE_CHECKING:
     help="Stop paying for candidates once they are shown not to win; `race:` in SWEEP.yaml.",
 )
 @click.option(
+    "--prior",
+    type=Place(exists=True, dir_okay=False),
+    help="With --race: earlier outcomes to start from, instead of `race: {prior: …}`.",
+)
+@click.option(
     "--batch", is_flag=True, help="Through the providers' batch APIs and at their price: slow and cheap."
 )
 @click.option(
@@ -75,8 +81,8 @@ if TYPE_CHECKING:
 @json_option
 def sweep(
     sweep_file: Path, log_dir: Path | str | None, limit: int | None, dry_run: bool, pilot: int | None,
-    history: Path | None, budget_usd: float | None, race: bool, batch: bool, engine: EngineName, quiet: bool,
-    as_json: bool,
+    history: Path | None, budget_usd: float | None, race: bool, prior: Path | None, batch: bool,
+    engine: EngineName, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Run suites across candidates, and print the log directory.
 
@@ -93,7 +99,9 @@ def sweep(
     folder = log_dir or default_log_dir(load(Sweep, sweep_file), sweep_file.parent)
     if pilot and not dry_run:
         raise click.UsageError("--pilot goes with --dry-run; to run a few samples use --limit")
-    racing = _race_options(sweep_file) if race else None
+    if prior and not race:
+        raise click.UsageError("--prior goes with --race; for the dollars of a dry run alone use --history")
+    racing = race_options(sweep_file, prior) if race else None
     options = SweepOptions(sweep_file, folder, limit, budget_usd, racing, batch, engine)
     if dry_run and not pilot:
         _estimate(options, history, as_json)
@@ -286,22 +294,6 @@ def _tell(result: SweepResult, options: SweepOptions) -> None:
         )
 
 
-def _race_options(sweep_file: Path) -> RaceOptions:
-    """The sweep file's `race:`, with `collect` to measure what came back: stages meet in the
-    command alone."""
-    from router_lab.collect import collect
-    from router_lab.config import Sweep, load
-    from router_lab.racing.race import RaceRule
-    from router_lab.sweep import RaceOptions
-
-    spec = load(Sweep, sweep_file).race
-    reference = None if spec.reference == "best" else spec.reference.candidate
-    rule = RaceRule(spec.margin, spec.confidence, spec.control_share)
-    return RaceOptions(
-        rule, lambda logs, prices: collect(list(logs), prices=prices, as_logged=True)[0], reference
-    )
-
-
 def _as_row(estimate: CellEstimate) -> dict[str, object]:
     """With the candidate's own fields after the suite."""
     row = asdict(estimate)
@@ -329,10 +321,16 @@ def _estimate_in(folder: Path, options: SweepOptions, history: Path | None, as_j
     plan, race = options.prepared(), options.race
     disown_buffers(folder)  # as the sweep will, which then finds what is in them
     rows, causes = _history(plan, folder, history)
+    then = None
+    if race is not None and race.earlier is not None:
+        then, why = at_new_prices(race.earlier, plan)
+        rows, causes = (then, why) if rows is None else (_with_others(rows, then), why | causes)
     estimates = estimate(plan, rows, missing_samples(plan, folder), causes)
     each, left = plan.grid.sweep.limits.usd, budget_left(plan, folder)
     racing = (
-        None if race is None else outlook_of(plan, estimates, race, folder, finished_samples(folder, plan))
+        None
+        if race is None
+        else outlook_of(plan, estimates, race, folder, finished_samples(folder, plan), then)
     )
     if as_json:
         cells = [_as_row(one) for one in estimates]
@@ -354,6 +352,17 @@ def _estimate_in(folder: Path, options: SweepOptions, history: Path | None, as_j
         echo(line, err=True)
     if plan.lacking:
         echo(*(f"before it can run: {cause}" for cause in plan.lacking))
+
+
+def _with_others(rows: pd.DataFrame, then: pd.DataFrame) -> pd.DataFrame:
+    """Rows of this sweep, and earlier ones of those cells that it has none of."""
+    import pandas as pd
+
+    from router_lab.outcomes import by_row
+
+    there = set(zip(rows["suite"], by_row(rows), strict=True))
+    cells = zip(then["suite"], by_row(then), strict=True)
+    return pd.concat([rows, then[[cell not in there for cell in cells]]], ignore_index=True)
 
 
 def _history(

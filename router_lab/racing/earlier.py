@@ -150,7 +150,9 @@ class Earlier:
             near = self.stand_in(who).one
             if near is not None:
                 rows = self.frame[[one == known[near] for one in whose]]
-                parts.append(rows.assign(**{name: getattr(who, name) for name in candidate_columns(rows.columns)}))
+                parts.append(
+                    rows.assign(**{name: getattr(who, name) for name in candidate_columns(rows.columns)})
+                )
         return pd.concat(parts, ignore_index=True) if parts else self.frame.iloc[:0]
 
     def _of(self, suite: str) -> Mask:

@@ -152,8 +152,8 @@ class PriorFile(ForwardCompatible):
 
 class RaceRecord(ForwardCompatible):
     """order: ids of the samples in the race's order, by suite; on_control: those of the control
-    share; left: who left; winners: what each suite was settled on; prior: what it started from. on_control, skipped: None where
-    a file does not say."""
+    share; left: who left; winners: what each suite was settled on; prior: what it started
+    from. on_control, skipped: None where a file does not say."""
 
     control_share: float = Field(gt=0, le=1, validation_alias=AliasChoices("control_share", "floor"))
     order: Names

@@ -1,4 +1,4 @@
-"""What an earlier sweep lets a race expect: pseudo-clusters beside its own, for its heuristics alone.
+"""What an earlier sweep lets a race expect: pseudo-clusters beside its own, for heuristics alone.
 
 A prior has no part in any test. It stands beside the data where a race chooses whom to put forward
 and who may wait (`router_lab.racing.standing`), so it decides what is run, never what is

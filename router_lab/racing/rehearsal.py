@@ -75,7 +75,8 @@ def replay_race(
 class Guess:
     """Of a suite's race, over REPLAYS replays: dollars with the prior and without, and of the whole
     grid; in how many anything was settled; in how many each candidate was the first put forward.
-    unknown: candidates of whom no earlier outcome or no dollars are known, and who were left out."""
+    unknown: candidates of whom no earlier outcome or no dollars are known, and who were left
+    out."""
 
     suite: str
     with_prior: tuple[float, ...]
@@ -92,9 +93,9 @@ def rehearse(
     """What the race of a suite would probably cost, were its clusters like those of `known`, the
     earlier outcomes under the names of its candidates.
 
-    Each replay draws its clusters from a random half of the earlier ones, and the prior is of the
-    other half. None where less than two candidates are known there, the named reference is not, or
-    fewer than ENOUGH clusters for each half.
+    Each replay draws its clusters from a random half of the earlier ones, and a prior of the suite
+    itself is of the other half. None where less than two candidates are known there, the named
+    reference is not, or fewer than ENOUGH clusters for each half.
     """
     there = _known(one, known)
     if there is None:
@@ -102,17 +103,16 @@ def rehearse(
     columns, quality, cost = there
     reference = one.race.reference
     named = None if reference is None else columns.index(reference)
-    clusters, drift = len(one.ends), None if one.race.prior is None else one.race.prior.drift[columns]
+    clusters = len(one.ends)
     spent: list[tuple[float, float]] = []
     grid, settled, forward = 0.0, 0, Counter[Candidate]()
     for _ in range(REPLAYS):
         half = np.array_split(rng.permutation(len(quality)), 2)
-        earlier = Tally(len(columns))
-        earlier.add(quality[half[0]])
+        expects = _prior(one, columns, quality[half[0]])
         rows = rng.choice(half[1], clusters)
         q, c = _filled(quality[rows], rng), _filled(cost[rows], rng)
         seed, dollars = int(rng.integers(2**32)), []
-        for prior in (None if drift is None else Prior(earlier, drift), None):
+        for prior in (expects, None):
             run = replay_race(
                 q, c, np.arange(clusters), rule, np.random.default_rng(seed),
                 first=max(1, int(np.searchsorted(one.ends, one.sizes[0], side="right"))), reference=named,
@@ -129,18 +129,33 @@ def rehearse(
     return Guess(one.suite, first, second, grid, settled, dict(forward), unknown)
 
 
+def _prior(one: SuiteRace, columns: list[int], earlier: Floats) -> Prior | None:
+    """What the race would expect of these columns, had the earlier sweep shown these cluster
+    means [G, c]; of other suites, what it does expect."""
+    real = one.race.prior
+    if real is None or one.expected is None:
+        return None
+    if not one.expected.own:
+        return Prior(real.earlier.take(columns), real.drift[columns])
+    tally = Tally(len(columns))
+    tally.add(earlier)
+    return Prior(tally, real.drift[columns])
+
+
 def _known(one: SuiteRace, known: OutcomeMatrix) -> tuple[list[int], Floats, Floats] | None:
     """Columns of the race that are known, and their quality and dollars by cluster, of all samples
     and epochs of one of the race's."""
-    rows = np.flatnonzero(known.suite == known.suites.index(one.suite)) if one.suite in known.suites else []
-    if len(rows) < 2 * ENOUGH:
+    if one.suite not in known.suites:
         return None
+    rows = np.flatnonzero(known.suite == known.suites.index(one.suite))
     quality, cost = (
         cluster_means(values[rows], known.group[rows]) for values in (known.quality, known.cost_usd)
     )
-    told = (~np.isnan(quality)).any(axis=0) & (~np.isnan(cost)).any(axis=0)
+    told = np.asarray((~np.isnan(quality)).any(axis=0) & (~np.isnan(cost)).any(axis=0))
     columns = [
-        k for k, who in enumerate(one.candidates) if who in known.candidates and told[known.candidates.index(who)]
+        k
+        for k, who in enumerate(one.candidates)
+        if who in known.candidates and told[known.candidates.index(who)]
     ]
     at = [known.candidates.index(one.candidates[k]) for k in columns]
     if len(columns) < 2 or len(quality) < 2 * ENOUGH or one.race.reference not in (None, *columns):

@@ -18,6 +18,7 @@ again (`Tally`, `Sums`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import sqrt
 from typing import Any
 
@@ -117,6 +118,18 @@ class Tally:
         found.gaps = self.gaps + pair * other.gaps
         found.gap_squares = self.gap_squares + pair * other.gap_squares
         found.both = self.both + pair * other.both
+        return found
+
+    def take(self, columns: Sequence[int]) -> Tally:
+        """Of these columns alone."""
+        found, pairs = Tally(len(columns)), np.ix_(columns, columns)
+        found.rows = self.rows
+        found.total, found.squares, found.count = (
+            values[columns] for values in (self.total, self.squares, self.count)
+        )
+        found.gaps, found.gap_squares, found.both = (
+            values[pairs] for values in (self.gaps, self.gap_squares, self.both)
+        )
         return found
 
     def mean(self, empty: float) -> Floats:

@@ -39,8 +39,8 @@ class SuiteRace:
     control share alone; `skipped` has the ranges of the latter by column. Where nothing was
     settled by the last wave, those who still run catch up on what they have skipped, so that the
     race may release those who wait, and whoever is left after that runs everything. asked: whether
-    the race was asked whom it releases. expected: what an earlier sweep lets it expect, where one was
-    named.
+    the race was asked whom it releases. expected: what an earlier sweep, if one was named, lets it
+    expect.
     """
 
     suite: str

@@ -14,6 +14,7 @@ from router_lab.racing.earlier import Earlier
 from router_lab.racing.elimination import PriorFile, RaceRecord, Skipped
 from router_lab.racing.log import RaceLog
 from router_lab.racing.outlook import race_picture, standing_line
+from router_lab.racing.prior_outlook import rests
 from router_lab.racing.race import RaceRule
 from router_lab.racing.suite import SuiteRace
 from router_lab.runtime.model import Candidate
@@ -86,6 +87,14 @@ class SweepRace:
             self._file.write(looks, self.wave)
         self.wave += 1
         return lines
+
+    def begins(self) -> list[str]:
+        """What each suite's race starts from, where an earlier sweep was named."""
+        return [
+            f"{one.suite}: prior {rests(one.expected.clusters, one.expected.own, one.expected.left_out)}"
+            for one in self.suites
+            if one.expected is not None
+        ]
 
     def outcome(self) -> list[str]:
         """A picture for each suite: what it was settled on, or who is still in, and what each

@@ -12,15 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from inspect_ai import Task
 
+from router_lab.outcomes import OutcomeMatrix
 from router_lab.outcomes.candidates import by_row, candidates_of
 from router_lab.prices import PriceTable
 from router_lab.racing.earlier import Earlier
 from router_lab.racing.log import RaceLog
 from router_lab.racing.outlook import race_outlook
+from router_lab.racing.prior_outlook import prior_outlook
 from router_lab.racing.race import RaceRule
+from router_lab.racing.rehearsal import rehearse
 from router_lab.racing.suite import Entrant, SuiteRace, suite_race
 from router_lab.racing.sweep_race import Due, Seen, SweepRace
 from router_lab.runtime.errors import InputError
@@ -116,15 +120,22 @@ def suite_races(plan: Plan, options: RaceOptions) -> list[SuiteRace]:
 
 def outlook_of(
     plan: Plan, estimates: Sequence[CellEstimate], options: RaceOptions, folder: Path,
-    done: Done,
+    done: Done, then: pd.DataFrame | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """What the race would do from where `race.jsonl` in `folder` says it is. `done`: finished
-    (sample id, epoch) by cell. Raises InputError as the race itself would."""
+    (sample id, epoch) by cell; then: earlier outcomes under the names of these candidates, at
+    today's prices. Raises InputError as the race itself would."""
     suites = suite_races(plan, options)
     RaceLog(folder, options.rule, options.reference, suites, options.earlier).replay()
     costs = {(one.suite, one.candidate): (one.usd, one.samples) for one in estimates}
     there = {(cell.suite, cell.candidate): set(done.get(cell.where, ())) for cell, _ in plan.tasks}
-    return race_outlook(options.rule, options.reference, suites, costs, there)
+    outlook = race_outlook(options.rule, options.reference, suites, costs, there)
+    if options.earlier is not None and then is not None:
+        rng, known = np.random.default_rng(plan.grid.sweep.seed), OutcomeMatrix.from_frame(then)
+        batch = plan.tier == "batch"
+        guesses = [rehearse(one, known, options.rule, rng, batch) for one in suites if not one.shown]
+        outlook["prior"] = prior_outlook(options.earlier, suites, guesses)
+    return outlook
 
 
 def _by_suite(plan: Plan) -> dict[str, list[tuple[Cell, Task]]]:
