@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 
 from router_lab.metrics.steady import Floats, Mask
-from router_lab.outcomes import OutcomeMatrix, by_row, candidates_of, read_outcomes
+from router_lab.outcomes import OutcomeMatrix, by_row, candidates_of, validate_outcomes
 from router_lab.outcomes.columns import candidate_columns
+from router_lab.outcomes.files import read_parquet
 from router_lab.places import copy
 from router_lab.prices.table import digest
 from router_lab.providers.keys import sha256_of
@@ -77,7 +78,8 @@ class Earlier:
     def read(cls, file: str | Path, was: Mapping[str, str]) -> Earlier:
         """Of a file, perhaps at an address. Raises InputError."""
         with copy(file) as here:
-            return cls(str(file), digest(here), read_outcomes(here), was)
+            frame = validate_outcomes(read_parquet(here), where=str(file))
+            return cls(str(file), digest(here), frame, was)
 
     @cached_property
     def matrix(self) -> OutcomeMatrix:
