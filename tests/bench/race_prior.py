@@ -5,9 +5,9 @@
 replay: of each data set, all suites as one, a random half of the clusters is the earlier sweep, and races are run on
 the other half at the smallest margin at which its own routing table passes a candidate (to half a point): with no
 prior, with that of the same candidates, and with a wrong one (columns permuted). Dollars are a share of the grid's.
-worlds: the rates of error of race.py, under a prior of 1,000 clusters that is made to mislead (all that lose more than
-the margin look equal to the best), and under one that was shown the race's own outcomes, which a
-race refuses to use: what that would do.
+worlds: the rates of error of race.py (which has those without a prior), under a prior of 1,000 clusters that is made to
+mislead (all that lose more than the margin look equal to the best), and under one that was shown the race's own
+outcomes, which a race refuses to use: what that would do.
 samples: what there is to be had from an order of samples by difficulty, as the other candidates' outcomes on the same
 prompts tell it. balanced: variance left of a difference to the best where each of eight strata of difficulty has
 an equal part of every wave; drawn: the same where clusters are drawn by the spread of their stratum (Neyman) in the
@@ -157,23 +157,19 @@ def _by_strata(means: Floats, column: int, best: int) -> tuple[float, float, flo
     return float(abs(gap.mean())), float((share * within).sum()) / total, float(np.mean(drawn))
 
 
-Misleads = Callable[[Floats, Floats, np.random.Generator], Prior | None]
+Misleads = Callable[[Floats, Floats, np.random.Generator], Prior]
 """A prior for a world of true quality [c], of which a race will see cluster means [G, c]."""
 
 
-def _none(truth: Floats, means: Floats, rng: np.random.Generator) -> Prior | None:
-    return None
-
-
 def _lies(margin: float) -> Misleads:
-    def lie(truth: Floats, means: Floats, rng: np.random.Generator) -> Prior | None:
+    def lie(truth: Floats, means: Floats, rng: np.random.Generator) -> Prior:
         told = np.where(truth < truth.max() - margin, truth.max(), truth)
         return prior_of((rng.random((1000, len(truth))) < told).astype(np.float64))
 
     return lie
 
 
-def _leaks(truth: Floats, means: Floats, rng: np.random.Generator) -> Prior | None:
+def _leaks(truth: Floats, means: Floats, rng: np.random.Generator) -> Prior:
     return prior_of(means)
 
 
@@ -183,7 +179,7 @@ def worlds(draws: int, only: str) -> None:
     for name, (world, n, margin) in WORLDS.items():
         if only not in name:
             continue
-        told = {"none": _none, "misleads": _lies(margin), "its own (never)": _leaks}
+        told = {"misleads": _lies(margin), "its own (never)": _leaks}
         for named in (False, True):
             for kind, make in told.items():
                 _world(name, world, n, margin, named, kind, make, draws)
