@@ -103,12 +103,7 @@ def sweep(
     if dry_run and not pilot:
         print_estimate(options, history, as_json)
         return
-    if os.environ.get("MLFLOW_TRACKING_URI"):  # where inspect-mlflow starts by itself
-        from router_lab.tracking.store import warning_about_inspect_mlflow
-
-        warning = warning_about_inspect_mlflow()
-        if warning:
-            echo(f"warning: {warning}", err=True)
+    _warn_of_inspect_mlflow()
     if pilot:
         tried = replace(options, limit=min(pilot, limit or pilot), race=None).run(quiet)
         print_estimate(options, history, as_json)
@@ -122,6 +117,16 @@ def sweep(
         print_path(folder)
     _end_if_stopped(result)
     _end_if_none_answered(result)
+
+
+def _warn_of_inspect_mlflow() -> None:
+    """Where it starts by itself."""
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        from router_lab.tracking.store import warning_about_inspect_mlflow
+
+        warning = warning_about_inspect_mlflow()
+        if warning:
+            echo(f"warning: {warning}", err=True)
 
 
 def default_log_dir(sweep: Sweep, base: Path) -> Path | str:

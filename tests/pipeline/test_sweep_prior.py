@@ -56,30 +56,31 @@ def test_what_it_started_from_is_written_down_and_a_killed_race_goes_on_from_tha
 ) -> None:
     for name in ("whole", "cut"):
         outcomes_before(tmp_path / name / "then")
-    with race_servers(tmp_path / "whole", 40, race=RACE) as (file, _):
-        command = [ROUTER_LAB, "sweep", str(file), "--race", "--log-dir", str(tmp_path / "whole/logs")]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        assert "echo: prior rests on 60 clusters of it" in done.stderr
+    with race_servers(tmp_path / "whole", 20, race=RACE) as (file, _):
+        done = CliRunner().invoke(
+            cli, ["sweep", str(file), "--race", "--log-dir", str(tmp_path / "whole/logs")]
+        )
+        assert done.exit_code == 0 and "echo: prior rests on 60 clusters of it" in done.stderr
     sha = digest(tmp_path / "whole/then/old.parquet")
     assert decisions(tmp_path / "whole/logs")[0]["prior"] == {"sha256": sha, "was": RACE["was"]}
     said = json.loads((tmp_path / "whole/logs/sweep.json").read_text())["race"]["prior"]
     assert said == {"file": str(tmp_path / "whole/then/old.parquet"), "sha256": sha, "was": RACE["was"]}
-    with race_servers(tmp_path / "cut", 40, 0.05, race=RACE) as (file, servers):
-        command = [ROUTER_LAB, "sweep", str(file), "--race", "--log-dir", str(tmp_path / "cut/logs")]
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        while sum(len(server.requests) for server in servers) < 45 and process.poll() is None:
+    with race_servers(tmp_path / "cut", 20, 0.05, race=RACE) as (file, servers):
+        command = ["sweep", str(file), "--race", "--log-dir", str(tmp_path / "cut/logs")]
+        process = subprocess.Popen(
+            [ROUTER_LAB, *command], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
+        while sum(len(server.requests) for server in servers) < 33 and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         process.wait()
         sent = sum(len(server.requests) for server in servers)
         other = outcomes_before(tmp_path / "cut/other", samples=30)
-        refused = subprocess.run(
-            [*command, "--prior", str(other)], check=False, capture_output=True, text=True
-        )
-        assert refused.returncode == 1 and sum(len(server.requests) for server in servers) == sent
+        refused = CliRunner().invoke(cli, [*command, "--prior", str(other)])
+        assert refused.exit_code == 1 and sum(len(server.requests) for server in servers) == sent
         assert f"`race.prior` was a file of sha256 {sha[:16]} with was" in refused.stderr
         assert f"is a file of sha256 {digest(other)[:16]} with was" in refused.stderr
-        subprocess.run(command, check=True, capture_output=True)
+        assert CliRunner().invoke(cli, command).exit_code == 0
     assert decisions(tmp_path / "cut/logs") == decisions(tmp_path / "whole/logs")
 
 

@@ -6,11 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from router_lab.cli.races import race_options
 from router_lab.config.sweep import RaceSpec
 from router_lab.outcomes import OutcomeMatrix, validate_outcomes, write_outcomes
+from router_lab.prices.table import digest
 from router_lab.providers.keys import sha256_of
 from router_lab.racing.earlier import ALL, FAMILY, SAME, WAS, Earlier, StandIn
 from router_lab.racing.log import RaceLog
@@ -303,3 +306,16 @@ def test_a_race_goes_on_with_the_prior_it_began_with_alone(tmp_path: Path) -> No
     assert (
         RaceLog(tmp_path, rule, None, [racing(moved, rule)], moved).replay() == 0
     )  # the same, in another place
+
+
+def test_a_sweep_file_names_its_prior_as_it_sees_it_or_at_an_address(tmp_path: Path) -> None:
+    (tmp_path / "then").mkdir()
+    file = write_outcomes(earlier([A, B]).frame, tmp_path / "then/old.parquet")
+    for name in ("then/old.parquet", f"file://{file}"):
+        sweep = {"name": "t", "models": ["a"], "suites": ["s"], "race": {"prior": name, "was": {"new": "a"}}}
+        (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep))
+        found = race_options(tmp_path / "sweep.yaml", None).earlier
+        assert found is not None and (found.file, found.sha256) == (str(file), digest(file))
+    other = write_outcomes(earlier([A, B], rows=12).frame, tmp_path / "other.parquet")
+    given = race_options(tmp_path / "sweep.yaml", other).earlier
+    assert given is not None and given.sha256 == digest(other) and given.was == {"new": "a"}
