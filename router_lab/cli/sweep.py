@@ -8,17 +8,17 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from router_lab.cli.common import Finite, echo, echo_block, json_option, print_json, print_path
+from router_lab.cli.dry_run import print_estimate
 from router_lab.cli.places import Destination, Here, Place
+from router_lab.cli.races import race_options
 from router_lab.runtime.addresses import is_address, local_path
-from router_lab.runtime.errors import InputError
-from router_lab.runtime.model import Candidate
 
 SIGNALLED = 128
 """Exit status after Ctrl-C or SIGTERM, as shells have it: this and the number of the signal."""
@@ -26,10 +26,8 @@ SIGNALLED = 128
 if TYPE_CHECKING:
     from types import FrameType
 
-    import pandas as pd
-
     from router_lab.config import Sweep
-    from router_lab.sweep import CellEstimate, Plan, RaceOptions, SweepResult
+    from router_lab.sweep import Plan, RaceOptions, SweepResult
     from router_lab.sweep.engines import EngineName
 
 
@@ -63,6 +61,11 @@ if TYPE_CHECKING:
     help="Stop paying for candidates once they are shown not to win; `race:` in SWEEP.yaml.",
 )
 @click.option(
+    "--prior",
+    type=Place(exists=True, dir_okay=False),
+    help="With --race: earlier outcomes to start from, instead of `race: {prior: …}`.",
+)
+@click.option(
     "--batch", is_flag=True, help="Through the providers' batch APIs and at their price: slow and cheap."
 )
 @click.option(
@@ -75,8 +78,8 @@ if TYPE_CHECKING:
 @json_option
 def sweep(
     sweep_file: Path, log_dir: Path | str | None, limit: int | None, dry_run: bool, pilot: int | None,
-    history: Path | None, budget_usd: float | None, race: bool, batch: bool, engine: EngineName, quiet: bool,
-    as_json: bool,
+    history: Path | None, budget_usd: float | None, race: bool, prior: Path | None, batch: bool,
+    engine: EngineName, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Run suites across candidates, and print the log directory.
 
@@ -93,20 +96,17 @@ def sweep(
     folder = log_dir or default_log_dir(load(Sweep, sweep_file), sweep_file.parent)
     if pilot and not dry_run:
         raise click.UsageError("--pilot goes with --dry-run; to run a few samples use --limit")
-    racing = _race_options(sweep_file) if race else None
+    if prior and not race:
+        raise click.UsageError("--prior goes with --race; for the dollars of a dry run alone use --history")
+    racing = race_options(sweep_file, prior) if race else None
     options = SweepOptions(sweep_file, folder, limit, budget_usd, racing, batch, engine)
     if dry_run and not pilot:
-        _estimate(options, history, as_json)
+        print_estimate(options, history, as_json)
         return
-    if os.environ.get("MLFLOW_TRACKING_URI"):  # where inspect-mlflow starts by itself
-        from router_lab.tracking.store import warning_about_inspect_mlflow
-
-        warning = warning_about_inspect_mlflow()
-        if warning:
-            echo(f"warning: {warning}", err=True)
+    _warn_of_inspect_mlflow()
     if pilot:
         tried = replace(options, limit=min(pilot, limit or pilot), race=None).run(quiet)
-        _estimate(options, history, as_json)
+        print_estimate(options, history, as_json)
         _end_if_stopped(tried)
         return
     result = options.run(quiet)
@@ -117,6 +117,16 @@ def sweep(
         print_path(folder)
     _end_if_stopped(result)
     _end_if_none_answered(result)
+
+
+def _warn_of_inspect_mlflow() -> None:
+    """Where it starts by itself."""
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        from router_lab.tracking.store import warning_about_inspect_mlflow
+
+        warning = warning_about_inspect_mlflow()
+        if warning:
+            echo(f"warning: {warning}", err=True)
 
 
 def default_log_dir(sweep: Sweep, base: Path) -> Path | str:
@@ -284,103 +294,3 @@ def _tell(result: SweepResult, options: SweepOptions) -> None:
             f"and why is in {result.log_dir / 'sweep.json'}",
             err=True,
         )
-
-
-def _race_options(sweep_file: Path) -> RaceOptions:
-    """The sweep file's `race:`, with `collect` to measure what came back: stages meet in the
-    command alone."""
-    from router_lab.collect import collect
-    from router_lab.config import Sweep, load
-    from router_lab.racing.race import RaceRule
-    from router_lab.sweep import RaceOptions
-
-    spec = load(Sweep, sweep_file).race
-    reference = None if spec.reference == "best" else spec.reference.candidate
-    rule = RaceRule(spec.margin, spec.confidence, spec.control_share)
-    return RaceOptions(
-        rule, lambda logs, prices: collect(list(logs), prices=prices, as_logged=True)[0], reference
-    )
-
-
-def _as_row(estimate: CellEstimate) -> dict[str, object]:
-    """With the candidate's own fields after the suite."""
-    row = asdict(estimate)
-    rest = {key: value for key, value in row.items() if key not in ("suite", "candidate")}
-    return {"suite": estimate.suite, **estimate.candidate.named(), **rest}
-
-
-def _estimate(options: SweepOptions, history: Path | None, as_json: bool) -> None:
-    from router_lab.places import copy
-
-    with copy(options.folder) as folder:
-        _estimate_in(folder, options, history, as_json)
-
-
-def _estimate_in(folder: Path, options: SweepOptions, history: Path | None, as_json: bool) -> None:
-    """Print dollars per candidate and suite, for what the log directory does not hold yet."""
-    from router_lab.racing.outlook import render_race
-    from router_lab.sweep import estimate
-    from router_lab.sweep.drawn import spared_usd, told
-    from router_lab.sweep.finished import disown_buffers, finished_samples, missing_samples
-    from router_lab.sweep.forecast import render, total
-    from router_lab.sweep.ledger import budget_left
-    from router_lab.sweep.race import outlook_of
-
-    plan, race = options.prepared(), options.race
-    disown_buffers(folder)  # as the sweep will, which then finds what is in them
-    rows, causes = _history(plan, folder, history)
-    estimates = estimate(plan, rows, missing_samples(plan, folder), causes)
-    each, left = plan.grid.sweep.limits.usd, budget_left(plan, folder)
-    racing = (
-        None if race is None else outlook_of(plan, estimates, race, folder, finished_samples(folder, plan))
-    )
-    if as_json:
-        cells = [_as_row(one) for one in estimates]
-        extra: dict[str, object] = {} if racing is None else {"race": racing}
-        if plan.drawn is not None:
-            extra["reference_share"] = {
-                "share": plan.drawn.share,
-                "spared_usd": spared_usd(plan.drawn, estimates),
-            }
-        print_json(
-            {"cells": cells, "total": total(estimates, each, left), "lacking": list(plan.lacking), **extra}
-        )
-        return
-    grid = [] if racing is None else ["of the whole grid, were it not a race, there is lacking:"]
-    lines = [*grid, render(estimates, each, left)] + ([] if racing is None else [render_race(racing)])
-    lines += [] if plan.drawn is None else [told(plan.drawn, estimates)]
-    echo_block("\n".join(lines))
-    for line in plan.boundaries():
-        echo(line, err=True)
-    if plan.lacking:
-        echo(*(f"before it can run: {cause}" for cause in plan.lacking))
-
-
-def _history(
-    plan: Plan, folder: Path, given: Path | None
-) -> tuple[pd.DataFrame | None, dict[tuple[str, Candidate], str]]:
-    """(outcomes of earlier samples: a table or log folder that the user names, else what the log
-    directory holds; by suite, model and effort why what is there could not be read or priced)."""
-    import pandas as pd
-
-    from router_lab.collect import collect
-    from router_lab.providers.evallog import all_logs, log_cell
-
-    if given is None and not (folder.is_dir() and any(folder.rglob("*.eval"))):
-        return None, {}
-    table = plan.prices()
-    try:
-        return collect([given or folder], prices=table, answers=False)[0], {}
-    except InputError:
-        if given is not None:
-            raise
-    # One candidate's fault hides no other's figures: each log by itself.
-    frames, causes = [], {}
-    for path in all_logs([folder])[0]:
-        try:
-            frames.append(collect([path], prices=table, as_logged=True)[0])
-        except InputError as error:
-            cell = log_cell(path)
-            if cell is not None:
-                causes[cell] = str(error)
-    return (pd.concat(frames, ignore_index=True) if frames else None), causes

@@ -139,6 +139,18 @@ class RaceSpec(Strict):
         "best"
     )
     """The incumbent, which all are judged against; or the best candidate, whoever that is."""
+    prior: Annotated[str, Field(min_length=1)] | None = None
+    """Outcomes of an earlier sweep, as a path seen from this file or an address, from which the
+    race takes whom to put forward first; it has no part in any test."""
+    was: dict[str, str] = Field(default_factory=dict)
+    """By the name of a new model that of the earlier one whose place it takes, as outcomes have
+    both."""
+
+    @model_validator(mode="after")
+    def _was_is_of_a_prior(self) -> Self:
+        if self.was and self.prior is None:
+            raise ValueError("was says who stood where in an earlier sweep: name its outcomes, `prior: FILE`")
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -141,10 +141,19 @@ class Skipped(OfCandidate):
     ranges: list[tuple[int, int]]
 
 
+class PriorFile(ForwardCompatible):
+    """Earlier outcomes that a race started from: the file as it was named, a hash of its bytes, and
+    by new models the names of those whose place they take."""
+
+    file: str
+    sha256: str
+    was: dict[str, str] = Field(default_factory=dict)
+
+
 class RaceRecord(ForwardCompatible):
     """order: ids of the samples in the race's order, by suite; on_control: those of the control
-    share; left: who left; winners: what each suite was settled on. on_control, skipped: None where
-    a file does not say."""
+    share; left: who left; winners: what each suite was settled on; prior: what it started
+    from. on_control, skipped: None where a file does not say."""
 
     control_share: float = Field(gt=0, le=1, validation_alias=AliasChoices("control_share", "floor"))
     order: Names
@@ -152,6 +161,7 @@ class RaceRecord(ForwardCompatible):
     left: tuple[Elimination, ...] = ()
     skipped: list[Skipped] | None = None
     winners: dict[str, OneCandidate] = Field(default_factory=dict)
+    prior: PriorFile | None = Field(None, exclude_if=lambda prior: prior is None)
 
     def elimination(self, suite: str, candidate: Candidate) -> Elimination | None:
         """How a candidate left the race of a suite; None if it did not."""

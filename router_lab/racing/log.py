@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from router_lab.providers.keys import sha256_of
+from router_lab.racing.earlier import Earlier
 from router_lab.racing.elimination import Reason
 from router_lab.racing.race import RaceRule
 from router_lab.racing.suite import SuiteRace
@@ -41,10 +42,13 @@ class RaceLog:
         rule: RaceRule,
         reference: Candidate | None,
         suites: Sequence[SuiteRace],
+        earlier: Earlier | None = None,
     ) -> None:
         self.path, self._suites = folder / NAME, {one.suite: one for one in suites}
         head = {"race": FORMAT, "rule": asdict(rule), "reference": reference and list(reference)}
         head["suites"] = {one.suite: _terms(one) for one in suites}
+        if earlier is not None:
+            head["prior"] = earlier.identity
         self._head = json.loads(json.dumps(head))
 
     def replay(self) -> int:
@@ -141,6 +145,8 @@ def _differences(begun: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         told.append(
             f"`race.reference` was {_candidate(begun['reference'])}, is {_candidate(now['reference'])}"
         )
+    if begun.get("prior") != now.get("prior"):
+        told.append(f"`race.prior` {_prior(begun.get('prior'))}, {_prior(now.get('prior'), now=True)}")
     for suite in dict.fromkeys([*begun["suites"], *now["suites"]]):
         was, is_ = begun["suites"].get(suite), now["suites"].get(suite)
         if was is None or is_ is None:
@@ -168,6 +174,15 @@ def _changed(suite: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> list
     elif was["waves"] != now["waves"]:
         told.append(f"suite `{suite}` has other waves (`wave`, `--batch`)")
     return told or [f"suite `{suite}` lists its candidates in another order"]
+
+
+def _prior(identity: Mapping[str, Any] | None, now: bool = False) -> str:
+    """What a race starts from, in words; which file it was is told by its bytes."""
+    is_ = "is" if now else "was"
+    if identity is None:
+        return f"{is_} not given"
+    was = ", ".join(f"{new}: {old}" for new, old in identity["was"].items())
+    return f"{is_} a file of sha256 {identity['sha256'][:16]}" + (f" with was {{{was}}}" if was else "")
 
 
 def _candidate(pair: Sequence[str | None] | None) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from router_lab.columns import aligned, named
+from router_lab.racing.prior_outlook import render_prior
 from router_lab.racing.race import RaceRule, least_clusters
 from router_lab.racing.suite import SuiteRace
 from router_lab.runtime.model import Candidate
@@ -110,6 +111,7 @@ def render_race(outlook: dict[str, Any]) -> str:
             )
         lines += [f"    so far {suite['standing']}"] if suite["standing"] else []
     lines.append("  " + _dollars(outlook))
+    lines += render_prior(outlook["prior"]) if "prior" in outlook else []
     return "\n".join(map(visible, lines))
 
 

@@ -38,6 +38,7 @@ from router_lab.metrics.steady import Floats, Ints, Mask, normal_quantile
 from router_lab.racing.alpha_spending import LEAST, scores
 from router_lab.racing.elimination import Reason
 from router_lab.racing.nomination import Nomination
+from router_lab.racing.prior import Prior
 from router_lab.racing.sequential import Sums, Tally, cluster_means
 from router_lab.racing.standing import Standing, gap, standing
 
@@ -62,6 +63,11 @@ class RaceRule:
     margin: float = 0.03
     confidence: float = 0.90
     control_share: float = 0.1
+
+
+def screening(looks: Sequence[int]) -> float:
+    """Clusters that are only looked at, of a race with these `looks`."""
+    return max(SCREENING[0], SCREENING[1] * (looks or (0,))[-1])
 
 
 def least_clusters(rule: RaceRule) -> int:
@@ -89,12 +95,15 @@ class Race:
     settled on, `price` [c] the mean dollars of a cluster so far, inf where nothing was run."""
 
     def __init__(
-        self, rule: RaceRule, columns: int, reference: int | None = None, looks: Sequence[int] = ()
+        self, rule: RaceRule, columns: int, reference: int | None = None, looks: Sequence[int] = (),
+        prior: Prior | None = None,
     ) -> None:  # fmt: skip
         """`columns` candidates; `reference`: its column, or None for the best one; the reference
         leaves only when the suite is settled. `looks`: clusters after each wave, to the end of the
-        grid; without them only bets decide."""
+        grid; without them only bets decide. `prior`: what is expected, which says who is put
+        forward and who waits, and has no part in what is shown."""
         self.rule, self.reference, self._looks = rule, reference, tuple(map(int, looks))
+        self.prior = prior
         self.racing: Mask = np.ones(columns, bool)
         self.waiting: Mask = np.zeros(columns, bool)
         self.winner: int | None = None
@@ -136,8 +145,12 @@ class Race:
             nomination.add(means)
         exits = self._settle() or self._leave()
         if self.racing.any():
-            seems = self._standing()
-            self._nominate(seems)
+            seen = self._quality
+            if self.prior is not None:
+                # Half of a screening at most: as much that is new has a say, and can disagree.
+                seen = self.prior.beside(seen, screening(self._looks) / 2)
+            seems = self._standing(seen)
+            self._nominate(seems, seen)
             self.waiting = self._not_needed(seems)
         return exits
 
@@ -252,10 +265,11 @@ class Race:
     def _ended(self) -> bool:
         return bool(self._looks) and self._quality.rows >= self._looks[-1]
 
-    def _standing(self) -> Standing:
+    def _standing(self, seen: Tally | None = None) -> Standing:
+        """After what was `seen`; by default what the race itself has, which alone may decide."""
         margin = self.rule.margin
         return standing(
-            self._quality, self.price, self._cheaper, self.racing, self.running, self.reference, margin
+            seen or self._quality, self.price, self._cheaper, self.racing, self.running, self.reference, margin
         )  # fmt: skip
 
     def _able(self) -> Mask:
@@ -268,13 +282,18 @@ class Race:
 
     @property
     def _screening(self) -> bool:
-        return self._quality.rows < max(SCREENING[0], SCREENING[1] * (self._looks or (0,))[-1])
+        return self._quality.rows < screening(self._looks)
 
-    def _nominate(self, seems: Standing) -> None:
+    @property
+    def nominated(self) -> list[int]:
+        """Columns that were put forward, in order."""
+        return [column for nomination in self._nominations for column in nomination.columns]
+
+    def _nominate(self, seems: Standing, seen: Tally) -> None:
         """Let one join each nomination that wants one; make a further one only when the race is
-        twice as long."""
+        twice as long, and none before `seen` has as much of its first as a screening."""
         now = self._quality.rows
-        if self._ended or self._screening:
+        if self._ended:
             return
         for nomination in self._nominations:
             column = seems.further(nomination.columns)
@@ -285,6 +304,8 @@ class Race:
         nominees = seems.nominees()
         if not nominees or any(nominees[-1] in nomination.columns for nomination in self._nominations):
             return
+        if self._screening and seen.both[seems.leader, nominees[0]] < screening(self._looks):
+            return
         weight = FIRST * prod([1 - FIRST] * len(self._nominations))
         errors = (self._settling * weight, self._error * UNABLE * weight)
         opponent = nominees[0] if self.reference is None else self.reference
@@ -294,7 +315,7 @@ class Race:
         )
 
     def _target(self, seems: Standing) -> int | None:
-        return seems.target([k for nomination in self._nominations for k in nomination.columns])
+        return seems.target(self.nominated)
 
     def _not_needed(self, seems: Standing) -> Mask:
         """[c] who waits: the dear while scouts are looked at; then who is dearer than the target,

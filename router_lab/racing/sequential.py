@@ -18,6 +18,7 @@ again (`Tally`, `Sums`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import sqrt
 from typing import Any
 
@@ -103,6 +104,33 @@ class Tally:
         self.gaps += gaps.sum(axis=0)
         self.gap_squares += (gaps * gaps).sum(axis=0)
         self.both += ran.T @ ran  # whole numbers: exact in whatever order BLAS adds them
+
+    def plus(self, other: Tally, weights: Floats) -> Tally:
+        """This, and of `other` as many clusters as `weights` [c] says; of a pair the smaller
+        number."""
+        each = weights / np.maximum(other.count, 1)
+        pair = np.minimum(weights[:, None], weights) / np.maximum(other.both, 1)
+        found = Tally(len(weights))
+        found.rows = self.rows
+        found.total = self.total + each * other.total
+        found.squares = self.squares + each * other.squares
+        found.count = self.count + each * other.count
+        found.gaps = self.gaps + pair * other.gaps
+        found.gap_squares = self.gap_squares + pair * other.gap_squares
+        found.both = self.both + pair * other.both
+        return found
+
+    def take(self, columns: Sequence[int]) -> Tally:
+        """Of these columns alone."""
+        found, pairs = Tally(len(columns)), np.ix_(columns, columns)
+        found.rows = self.rows
+        found.total, found.squares, found.count = (
+            values[columns] for values in (self.total, self.squares, self.count)
+        )
+        found.gaps, found.gap_squares, found.both = (
+            values[pairs] for values in (self.gaps, self.gap_squares, self.both)
+        )
+        return found
 
     def mean(self, empty: float) -> Floats:
         """[c]; `empty` for a column that has run nothing."""

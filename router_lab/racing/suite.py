@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from router_lab.racing.earlier import Earlier, Expected
 from router_lab.racing.elimination import Elimination
 from router_lab.racing.order import in_share, waves, whole_clusters
 from router_lab.racing.race import Exit, Race, RaceRule
@@ -38,7 +39,8 @@ class SuiteRace:
     control share alone; `skipped` has the ranges of the latter by column. Where nothing was
     settled by the last wave, those who still run catch up on what they have skipped, so that the
     race may release those who wait, and whoever is left after that runs everything. asked: whether
-    the race was asked whom it releases.
+    the race was asked whom it releases. expected: what an earlier sweep, if one was named, lets it
+    expect.
     """
 
     suite: str
@@ -53,6 +55,7 @@ class SuiteRace:
     asked: bool = False
     skipped: dict[int, Ranges] = field(default_factory=dict)
     eliminations: list[Elimination] = field(default_factory=list)
+    expected: Expected | None = None
 
     @property
     def candidates(self) -> list[Candidate]:
@@ -132,17 +135,22 @@ class SuiteRace:
 
 def suite_race(
     suite: str, entrants: Sequence[Entrant], samples: Sequence[str], clusters: Sequence[str], rule: RaceRule,
-    reference: int | None, *, first: int, seed: int, batch: bool = False,
+    reference: int | None, *, first: int, seed: int, batch: bool = False, earlier: Earlier | None = None,
 ) -> SuiteRace:  # fmt: skip
     """A race that has not begun. samples, clusters: their ids and clusters in the suite's own
     order; reference: the column that is named; first: samples of the first wave; seed: draws the
-    control share; batch: in few waves."""
+    control share; batch: in few waves; earlier: what the last sweep showed."""
     codes = {name: code for code, name in enumerate(dict.fromkeys(clusters))}
     order, ends = whole_clusters(np.array([codes[name] for name in clusters]))
     control = [in_share(seed, suite, clusters[i], rule.control_share) for i in order]
     sizes = waves(first, ends, batch=batch)
-    race = Race(rule, len(entrants), reference, np.searchsorted(ends, sizes, side="right").tolist())
-    return SuiteRace(suite, entrants, [samples[i] for i in order], ends.tolist(), sizes, race, control)
+    expected = None if earlier is None else earlier.expected(
+        suite, [one.candidate for one in entrants], samples, clusters
+    )  # fmt: skip
+    looks = np.searchsorted(ends, sizes, side="right").tolist()
+    race = Race(rule, len(entrants), reference, looks, None if expected is None else expected.prior)
+    in_order = [samples[i] for i in order]
+    return SuiteRace(suite, entrants, in_order, ends.tolist(), sizes, race, control, expected=expected)
 
 
 def _joined(ranges: Ranges, start: int, end: int) -> Ranges:

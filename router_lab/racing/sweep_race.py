@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from router_lab.racing.elimination import RaceRecord, Skipped
+from router_lab.racing.earlier import Earlier
+from router_lab.racing.elimination import PriorFile, RaceRecord, Skipped
 from router_lab.racing.log import RaceLog
 from router_lab.racing.outlook import race_picture, standing_line
+from router_lab.racing.prior_outlook import rests
 from router_lab.racing.race import RaceRule
 from router_lab.racing.suite import SuiteRace
 from router_lab.runtime.model import Candidate
@@ -27,12 +29,13 @@ class SweepRace:
     """`portions` yields what each wave needs; call `look` after each."""
 
     def __init__(
-        self, folder: Path, rule: RaceRule, reference: Candidate | None, suites: Sequence[SuiteRace]
+        self, folder: Path, rule: RaceRule, reference: Candidate | None, suites: Sequence[SuiteRace],
+        earlier: Earlier | None = None,
     ) -> None:  # fmt: skip
         """Takes up what `race.jsonl` in `folder` holds. Raises InputError if that was another
         race."""
-        self.rule, self.suites = rule, suites
-        self._file = RaceLog(folder, rule, reference, suites)
+        self.rule, self.suites, self._earlier = rule, suites, earlier
+        self._file = RaceLog(folder, rule, reference, suites, earlier)
         self.wave = self._file.replay()
         self._file.begin()
 
@@ -85,6 +88,14 @@ class SweepRace:
         self.wave += 1
         return lines
 
+    def begins(self) -> list[str]:
+        """What each suite's race starts from, where an earlier sweep was named."""
+        return [
+            f"{one.suite}: prior {rests(one.expected.clusters, one.expected.own, one.expected.left_out)}"
+            for one in self.suites
+            if one.expected is not None
+        ]
+
     def outcome(self) -> list[str]:
         """A picture for each suite: what it was settled on, or who is still in, and what each
         candidate ran."""
@@ -125,6 +136,7 @@ class SweepRace:
                 if (ranges := one.ranges(j, len(one.samples)))
             ],
             winners={one.suite: one.winner for one in self.suites if one.winner is not None},
+            prior=None if self._earlier is None else PriorFile(**self._earlier.named()),
         )
 
 

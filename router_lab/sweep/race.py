@@ -12,14 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from inspect_ai import Task
 
+from router_lab.outcomes import OutcomeMatrix
 from router_lab.outcomes.candidates import by_row, candidates_of
 from router_lab.prices import PriceTable
+from router_lab.racing.earlier import Earlier
 from router_lab.racing.log import RaceLog
 from router_lab.racing.outlook import race_outlook
+from router_lab.racing.prior_outlook import prior_outlook
 from router_lab.racing.race import RaceRule
+from router_lab.racing.rehearsal import rehearse
 from router_lab.racing.suite import Entrant, SuiteRace, suite_race
 from router_lab.racing.sweep_race import Due, Seen, SweepRace
 from router_lab.runtime.errors import InputError
@@ -39,11 +44,13 @@ FIRST_WAVE = 10
 
 @dataclass(frozen=True)
 class RaceOptions:
-    """How to race: `reference` None = the best candidate; `measure` reads logs."""
+    """How to race: `reference` None = the best candidate; `measure` reads logs; `earlier`: what the
+    last sweep showed, to start from."""
 
     rule: RaceRule
     measure: Measure
     reference: Candidate | None = None
+    earlier: Earlier | None = None
 
 
 class Racer(SweepRace):
@@ -53,7 +60,8 @@ class Racer(SweepRace):
         """Takes up what `race.jsonl` in `folder` holds. Raises InputError if that was another
         race."""
         self.measure, self.prices, self._cells = options.measure, plan.prices(), _by_suite(plan)
-        super().__init__(folder, options.rule, options.reference, suite_races(plan, options))
+        suites = suite_races(plan, options)
+        super().__init__(folder, options.rule, options.reference, suites, options.earlier)
 
     def tasks(self, due: Due) -> list[tuple[Cell, Task]]:
         """Cells with tasks narrowed to the samples that are due."""
@@ -86,13 +94,16 @@ class Racer(SweepRace):
 
 def suite_races(plan: Plan, options: RaceOptions) -> list[SuiteRace]:
     """For each suite of a prepared sweep a race that has not begun. Raises InputError for a
-    reference that does not run a suite, and for one that runs a drawn part alone."""
+    reference that does not run a suite, for one that runs a drawn part alone, and for earlier
+    outcomes that say nothing of the candidates."""
     if plan.drawn is not None:
         raise InputError(
             "a race compares all candidates on the same samples, and `reference_share` keeps the reference from some "
             "of them; run the sweep without --race, or with reference_share: 1"
         )
     sweep, races = plan.grid.sweep, []
+    if options.earlier is not None:
+        options.earlier.check([cell.candidate for cell, _ in plan.tasks])
     for suite, cells in _by_suite(plan).items():
         cell, task = cells[0]
         samples = list(task.dataset)[: positions(cell, task)]
@@ -102,21 +113,29 @@ def suite_races(plan: Plan, options: RaceOptions) -> list[SuiteRace]:
             suite, entrants, [str(sample.id) for sample in samples],
             [cluster_of(sample, plan.grid.suites[suite].group) for sample in samples],
             options.rule, column, first=sweep.wave or FIRST_WAVE, seed=sweep.seed, batch=plan.tier == "batch",
+            earlier=options.earlier,
         ))  # fmt: skip
     return races
 
 
 def outlook_of(
     plan: Plan, estimates: Sequence[CellEstimate], options: RaceOptions, folder: Path,
-    done: Done,
+    done: Done, then: pd.DataFrame | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """What the race would do from where `race.jsonl` in `folder` says it is. `done`: finished
-    (sample id, epoch) by cell. Raises InputError as the race itself would."""
+    (sample id, epoch) by cell; then: earlier outcomes under the names of these candidates, at
+    today's prices. Raises InputError as the race itself would."""
     suites = suite_races(plan, options)
-    RaceLog(folder, options.rule, options.reference, suites).replay()
+    RaceLog(folder, options.rule, options.reference, suites, options.earlier).replay()
     costs = {(one.suite, one.candidate): (one.usd, one.samples) for one in estimates}
     there = {(cell.suite, cell.candidate): set(done.get(cell.where, ())) for cell, _ in plan.tasks}
-    return race_outlook(options.rule, options.reference, suites, costs, there)
+    outlook = race_outlook(options.rule, options.reference, suites, costs, there)
+    if options.earlier is not None and then is not None:
+        rng, known = np.random.default_rng(plan.grid.sweep.seed), OutcomeMatrix.from_frame(then)
+        batch = plan.tier == "batch"
+        guesses = [rehearse(one, known, options.rule, rng, batch) for one in suites if not one.shown]
+        outlook["prior"] = prior_outlook(options.earlier, suites, guesses)
+    return outlook
 
 
 def _by_suite(plan: Plan) -> dict[str, list[tuple[Cell, Task]]]:

@@ -152,7 +152,7 @@ class _Run:
         try:
             local = loopback_direct(part.spec.base_url for part in parts_of(plan.grid))
             with local, Progress(plan.grid.sweep.name, plan.needed, self.reused, stream) as counter:
-                for line in plan.boundaries():
+                for line in [*plan.boundaries(), *(self.racer.begins() if self.racer else ())]:
                     counter.note(line)
                 stops = Stops(counter.note, answered={where for where, done in self.done.items() if done})
                 with self.engine.watched(self.spending, counter, stops):

@@ -20,6 +20,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -37,9 +38,9 @@ from router_lab.outcomes.matrix import FOLDS
 from router_lab.racing import alpha_spending, order, standing
 from router_lab.racing.nomination import Nomination
 from router_lab.racing.race import Race, RaceRule
+from router_lab.racing.rehearsal import Run, replay_race
 from router_lab.racing.sequential import cluster_means
 from router_lab.racing.standing import Standing
-from tests.bench.race_replay import Run, replay_race
 from tests.bench.race_worlds import WORLDS, Fixed, rows_of, truth_of
 from tests.bench.worlds import World
 
@@ -213,7 +214,35 @@ def _raced_decision(
     return released if found is None else int(left[found])
 
 
-COLUMNS = ("wrong", "best", "choice", "settled", "cannot", "spent", "bias", "naive")
+class Fault(NamedTuple):
+    """What a race got wrong of a world whose truth is known; `wrong`: any of the next three."""
+
+    wrong: bool
+    best: bool
+    choice: bool
+    settled: bool
+    cannot: bool
+
+
+COLUMNS = (*Fault._fields, "spent", "bias", "naive")
+
+
+def erred(run: Run, truth: Floats, price: Floats, margin: float, reference: int | None) -> Fault:
+    """The best left (a named one never does), the rule's choice left, or one was settled on that loses more than the
+    margin; cannot: the choice left as one that cannot pass, which is about the grid and no error."""
+    best = int(truth.argmax())
+    allowed = truth[best] - margin
+    within = np.flatnonzero(truth >= allowed)
+    chosen = int(within[price[within].argmin()])
+    gone = {
+        one.column: one.reason
+        for one in run.exits
+        if one.reason != "settled" and not (one.reason == "not_needed" and truth[one.by] >= allowed)
+    }
+    lost = reference is None and best in gone
+    dropped = chosen in gone and gone[chosen] != "cannot_pass"
+    settled = run.winner is not None and bool(truth[run.winner] < allowed)
+    return Fault(lost or dropped or settled, lost, dropped, settled, gone.get(chosen) == "cannot_pass")
 
 
 def worlds(draws: int, only: str) -> None:
@@ -232,13 +261,10 @@ def worlds(draws: int, only: str) -> None:
         if only not in name:
             continue
         truth, price = truth_of(world)
-        best = int(truth.argmax())
-        within = np.flatnonzero(truth >= truth[best] - margin)
-        chosen = int(within[price[within].argmin()])
         for named in (False, True):
             rows = np.array(
                 [
-                    _drawn(world, n, margin, best if named else None, best, chosen, truth, i)
+                    _drawn(world, n, margin, int(truth.argmax()) if named else None, truth, price, i)
                     for i in range(draws)
                 ]
             )
@@ -256,9 +282,8 @@ def _drawn(
     n: int,
     margin: float,
     reference: int | None,
-    best: int,
-    chosen: int,
     truth: Floats,
+    price: Floats,
     seed: int,
 ) -> tuple[float, ...]:
     """The figures of COLUMNS; bias: mean error over candidates with the control share weighed in, naive: of the
@@ -268,21 +293,12 @@ def _drawn(
     shuffled = rng.permutation(n)
     q, c = quality[shuffled], cost[shuffled]
     run = replay_race(q, c, group[shuffled], RaceRule(margin, CONFIDENCE), rng, reference=reference)
-    allowed = truth[best] - margin
-    gone = {
-        one.column: one.reason
-        for one in run.exits
-        if one.reason != "settled" and not (one.reason == "not_needed" and truth[one.by] >= allowed)
-    }
-    lost = reference is None and best in gone
-    dropped = chosen in gone and gone[chosen] != "cannot_pass"
-    settled = run.winner is not None and truth[run.winner] < allowed
+    fault = erred(run, truth, price, margin, reference)
     guess = np.nanmean(np.where(run.inclusion == 1, q, np.nan), axis=0)
     weighed = guess + np.where(run.ran, (q - guess) / run.inclusion, 0.0)  # Robins, Rotnitzky & Zhao 1994
     full = q.mean(axis=0)
     return (
-        float(lost or dropped or settled), float(lost), float(dropped), float(settled),
-        float(gone.get(chosen) == "cannot_pass"),
+        *map(float, fault),
         float((c * run.ran).sum() / c.sum()),
         float((weighed.mean(axis=0) - full).mean()),
         float((guess - full).mean()),

@@ -18,8 +18,8 @@ from router_lab.fit.choose import constants, family
 from router_lab.fit.evidence import Goal
 from router_lab.fit.rivals import rivals
 from router_lab.racing.race import RaceRule
+from router_lab.racing.rehearsal import replay_race
 from tests.bench.guarantee import DELTA, evidence_of, truth_of
-from tests.bench.race_replay import replay_race
 from tests.bench.worlds import World, draw
 
 N, MARGIN = 500, 0.03

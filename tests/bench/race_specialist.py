@@ -22,8 +22,8 @@ from router_lab.config import Recipe
 from router_lab.fit import fit_policy
 from router_lab.outcomes import validate_outcomes
 from router_lab.racing.race import RaceRule
+from router_lab.racing.rehearsal import Run, replay_race
 from router_lab.replay import replay
-from tests.bench.race_replay import Run, replay_race
 
 NAMES, COST, USUAL, RARE = (
     ("strong", "mid", "special"),
