@@ -190,7 +190,9 @@ def _act(
             leaders[name] = best.astype(actions.dtype), ahead
         best, ahead = leaders[name]
         row[:] = seen.table
-        np.copyto(row, np.where(ahead > option.guard, best, row.dtype.type(seen.reference)), where=seen.covered)
+        np.copyto(
+            row, np.where(ahead > option.guard, best, row.dtype.type(seen.reference)), where=seen.covered
+        )
 
 
 def _leaders(quality: Floats, cost: Floats, tradeoff: float, evidence: Evidence) -> tuple[Columns, Floats]:
