@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from router_lab.metrics import certifiable_margin, samples_needed, verdict
-from router_lab.metrics.paired import Recorded
+from router_lab.metrics.paired import Floats, Mask, Recorded
 from router_lab.metrics.reference import usual_reference
 from router_lab.metrics.twophase import (
     Share,
@@ -90,8 +90,7 @@ def plan(
         raise InputError(
             f"plan: in_flight {in_flight} must be at least 1; give how many samples run at a time"
         )
-    if not 0 < margin < 1 or not 0.5 < confidence < 1:
-        raise InputError(f"plan: margin {margin} must lie in (0, 1) and confidence {confidence} in (0.5, 1)")
+    _check(margin, confidence, in_flight)
     outcomes = validate_outcomes(outcomes, where="plan: outcomes")
     data = OutcomeMatrix.from_frame(outcomes)
     if len(data.candidates) < 2:
@@ -102,11 +101,6 @@ def plan(
     left = {
         (one.candidate, one.suite): one.reason.words for one in eliminations_of(outcomes) if one.reason.final
     }
-    parts: list[tuple[str | None, np.ndarray[tuple[int], np.dtype[np.bool_]]]] = [
-        (None, np.ones(len(data), bool))
-    ]
-    if by_suite:
-        parts += [(name, data.suite == code) for code, name in enumerate(data.suites)]
     needs = [
         replace(
             _need(data, rows, column, best, suite, margin, confidence, in_flight),
@@ -115,9 +109,24 @@ def plan(
         )
         for column in range(len(data.candidates))
         if column != best
-        for suite, rows in parts
+        for suite, rows in _parts(data, by_suite)
     ]
     return Plan(data.candidates[best], margin, confidence, tuple(needs), in_flight)
+
+
+def _check(margin: float, confidence: float, in_flight: int) -> None:
+    if not 0 < margin < 1 or not 0.5 < confidence < 1:
+        raise InputError(f"plan: margin {margin} must lie in (0, 1) and confidence {confidence} in (0.5, 1)")
+    if in_flight < 1:
+        raise InputError(
+            f"plan: in_flight {in_flight} must be at least 1; give how many samples run at a time"
+        )
+
+
+def _parts(data: OutcomeMatrix, by_suite: bool) -> list[tuple[str | None, Mask]]:
+    """All samples together, then those of each suite if asked for."""
+    apart = enumerate(data.suites) if by_suite else ()
+    return [(None, np.ones(len(data), bool)), *((name, data.suite == code) for code, name in apart)]
 
 
 def _raced(left: dict[tuple[Candidate, str], str], candidate: Candidate, suites: Sequence[str]) -> str | None:
@@ -127,7 +136,7 @@ def _raced(left: dict[tuple[Candidate, str], str], candidate: Candidate, suites:
 
 def _need(
     data: OutcomeMatrix,
-    rows: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    rows: Mask,
     column: int,
     reference: int,
     suite: str | None,
@@ -151,7 +160,7 @@ def _need(
     )  # fmt: skip
 
 
-def _of_both(pair: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> float | None:
+def _of_both(pair: Floats) -> float | None:
     """What a sample takes of two candidates, [n, 2]; None where nothing is known of one of them."""
     return float(np.nansum(np.nanmean(pair, axis=0))) if (~np.isnan(pair)).any(axis=0).all() else None
 

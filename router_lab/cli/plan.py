@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from router_lab.fit.pair import Pair
     from router_lab.metrics.twophase import Share
-    from router_lab.plan import Need
+    from router_lab.plan import Need, Plan
     from router_lab.runtime.model import Candidate
 
 
@@ -70,7 +70,6 @@ def plan(
 
     Where OUTCOMES hold answers, the last lines say whether signals of them are worth recording.
     """
-    from router_lab.columns import aligned
     from router_lab.outcomes import read_outcomes
     from router_lab.plan import plan as run
 
@@ -85,8 +84,17 @@ def plan(
     if as_json:
         print_json(asdict(found) | {"chain": None if pair is None else pair_json(pair)})
         return
+    _print(found)
+    echo(*([] if pair is None else [*worth_of(pair), "`router-lab chains` has every pair"]))
+
+
+def _print(found: Plan) -> None:
+    """What was planned for, and a line for each need."""
+    from router_lab.columns import aligned
+
+    margin, confidence = 100 * found.margin, found.confidence
     echo(
-        f"planned for a margin of {100 * margin:g} points at confidence {confidence:g}, against {found.reference}",
+        f"planned for a margin of {margin:g} points at confidence {confidence:g}, against {found.reference}",
         "--margin and --confidence change that; a recipe's rule says its own, by default 3 points at 0.9",
         f"hours with {found.in_flight:,} samples under way at a time (--in-flight × --machines)",
         "samples are those judged; a fit holds a fifth back (holdout), so for its certificate run 1/4 more",
@@ -107,7 +115,6 @@ def plan(
         echo(
             "what left a race was run on a random part alone, and each of those rows stands for many: hence wide bounds"
         )
-    echo(*([] if pair is None else [*worth_of(pair), "`router-lab chains` has every pair"]))
 
 
 def _chain(table: pd.DataFrame, margin: float, reference: Candidate) -> Pair | None:
