@@ -48,6 +48,8 @@ FIXED, CHAINS = "fixed", "chains"
 """The class that reads nothing, and the one that reads answers."""
 LEAST_CHEAPER = 1e-3
 """Share of the reference's mean cost that a candidate for everything must at least spare."""
+CELLS = 1 << 17
+"""Rows times candidates whose actions are worked out at a time."""
 
 
 @dataclass(frozen=True)
@@ -154,11 +156,26 @@ def act(
 ) -> Actions:
     """The runtime's rule, `by_prediction_many`, on predictions; or the one candidate of
     everything, or the column of the suite in `tables`, where eligible."""
-    leaders: dict[tuple[str, float], tuple[Ints, Floats]] = {}
-    size = np.min_scalar_type(-evidence.quality.shape[1])
-    actions: Actions = np.empty((len(options), len(evidence.group)), size)
+    actions: Actions = np.empty(
+        (len(options), len(evidence.group)), np.min_scalar_type(-evidence.quality.shape[1])
+    )
+    # So many rows at a time that what is worked out for one option is still at hand for the next.
+    length = max(1, CELLS // evidence.quality.shape[1])
+    for start in range(0, len(evidence.group), length):
+        rows = slice(start, start + length)
+        here = {name: (quality[rows], cost[rows]) for name, (quality, cost) in found.items()}
+        _act(options, here, evidence.take(rows), tables, actions[:, rows])
+    return actions
+
+
+def _act(
+    options: Sequence[Option], found: Predictions, evidence: Evidence, tables: Tables | None, actions: Actions
+) -> None:
+    """`act` on some rows, into `actions`."""
+    leaders: dict[tuple[str, float], tuple[Columns, Floats]] = {}
+    seen_by = {name: met(evidence, name) for name in dict.fromkeys(option.predictor for option in options)}
     for row, option in zip(actions, options, strict=True):
-        seen = met(evidence, option.predictor)
+        seen = seen_by[option.predictor]
         if option.column is not None:
             row[:] = np.where(seen.eligible[:, option.column], option.column, seen.reference)
             continue
@@ -169,17 +186,18 @@ def act(
             continue
         name = option.predictor, option.tradeoff
         if name not in leaders:
-            leaders[name] = _leaders(*found[option.predictor], option.tradeoff, seen)
+            best, ahead = _leaders(*found[option.predictor], option.tradeoff, seen)
+            leaders[name] = best.astype(actions.dtype), ahead
         best, ahead = leaders[name]
-        followed = np.where(ahead > option.guard, best, seen.reference)
-        row[:] = np.where(seen.covered, followed, seen.table)
-    return actions
+        row[:] = seen.table
+        np.copyto(
+            row, np.where(ahead > option.guard, best, row.dtype.type(seen.reference)), where=seen.covered
+        )
 
 
-def _leaders(quality: Floats, cost: Floats, tradeoff: float, evidence: Evidence) -> tuple[Ints, Floats]:
+def _leaders(quality: Floats, cost: Floats, tradeoff: float, evidence: Evidence) -> tuple[Columns, Floats]:
     """[n] the column of greatest utility, and how far it is ahead of the reference."""
-    utility = quality - tradeoff * cost
-    utility[~evidence.eligible[:, : evidence.alone]] = -np.inf
+    utility = np.where(evidence.eligible[:, : evidence.alone], quality - tradeoff * cost, -np.inf)
     best = utility.argmax(axis=1)
     return best, utility[np.arange(len(best)), best] - utility[:, evidence.reference]
 

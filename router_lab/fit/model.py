@@ -112,7 +112,7 @@ class Predicted:
     def found(self) -> dict[str, Pair]:
         """Best guess first: quality and cost_usd [n, c] by prompt and suite (READS), where a
         prompt tells anything, and by suite alone."""
-        return self._by(self.rates)
+        return self._by(self.rates, to_units(self.task, self.rates))
 
     def knowing(self, rows: Mask) -> dict[str, Pair]:
         """The same of every row, with the suite rates of `rows` [n] alone, as whoever saw no other
@@ -123,10 +123,12 @@ class Predicted:
         rates = (
             suite_rates(task.targets[rows], task.weights[rows], task.suite[rows], task.suites) + self.factor
         )
-        return self._by(rates[task.suite])
+        quality, cost = to_units(task, rates)
+        return self._by(rates[task.suite], (quality[task.suite], cost[task.suite]))
 
-    def _by(self, rates: Floats) -> dict[str, Pair]:
-        found = {RATES: to_units(self.task, rates)}
+    def _by(self, rates: Floats, alone: Pair) -> dict[str, Pair]:
+        """From rates [n, 2c], and what they come to by themselves."""
+        found = {RATES: alone}
         if self.blend.max() > 0 and self.task.texts.any():
             found = {READS: self._read(rates), **found}
         if self.place is None:

@@ -47,6 +47,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self.length)
 
+    @property
+    def width(self) -> int:
+        """p + q"""
+        return int(self.words.shape[1]) + len(self.units)
+
     def __getitem__(self, rows: NDArray[Any]) -> Rows:
         return replace(self, words=self.words[rows], length=self.length[rows], numbers=self.numbers[rows])
 
@@ -170,11 +175,29 @@ def ridge(
     """Least squares of `targets` [n, k] with `weights` [n, k] (0 = missing) and `penalty` [k] on
     squared coefficients.
 
-    Conjugate gradients on the dual system `(R K R + penalty) a = R y`, K the Gram matrix of the
-    centred rows and R the root weights, all columns side by side (Hestenes & Stiefel 1952). The
-    matrix is never squared, and what it is multiplied with is centred in its stead, so memory is a
-    few [p, k] arrays. Targets are centred by their weighted means, which become the intercept; a
-    column without any weight predicts 0.
+    A column without any weight predicts 0, and costs nothing. The others are solved side by side
+    until all have converged.
+    """
+    some = np.asarray((weights > 0).any(axis=0), bool)
+    if some.all():
+        return _solved(matrix, targets, weights, penalty, tolerance, steps)
+    found = Ridge(np.zeros((matrix.width, len(some)), np.float32), np.zeros(len(some), np.float32))
+    if some.any():
+        parts = (np.compress(some, part, axis=1) for part in (targets, weights))
+        told = _solved(matrix, *parts, penalty[some], tolerance, steps)
+        found.coefficients[:, some], found.intercept[some] = told.coefficients, told.intercept
+    return found
+
+
+def _solved(
+    matrix: Rows, targets: Floats, weights: Floats, penalty: Floats, tolerance: float, steps: int
+) -> Ridge:
+    """Conjugate gradients on the dual system `(R K R + penalty) a = R y`, K the Gram matrix of the
+    centred rows and R the root weights, all columns side by side (Hestenes & Stiefel 1952).
+
+    The matrix is never squared, and what it is multiplied with is centred in its stead, so memory
+    is a few [p, k] arrays. Targets are centred by their weighted means, which become the
+    intercept.
     """
     total = weights.sum(axis=0)
     filled = np.where(weights > 0, targets, 0.0)

@@ -55,8 +55,8 @@ class ByRow:
     suite: Ints | None = None
     figures: Mapping[str, Floats] = field(default_factory=dict)
 
-    def take(self, rows: NDArray[Any]) -> Self:
-        """The same on some rows (indices or a mask)."""
+    def take(self, rows: NDArray[Any] | slice) -> Self:
+        """The same on some rows (indices or a mask; of a slice no copy is made)."""
         parts = {name: part[rows] for name, part in vars(self).items() if isinstance(part, np.ndarray)}
         return replace(self, **parts, figures={name: part[rows] for name, part in self.figures.items()})
 

@@ -15,6 +15,8 @@ TEXT_PARTS = ("text", "input_text")
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 _WRAPPERS = ("messages", "input", "prompt")
 """Keys under which an export keeps a request's messages."""
+_BEGINS = frozenset('<[{"')
+"""How a text begins that may hold messages."""
 _CHATML = re.compile(r"<\|im_start\|>[ ]*(\w+)[^\n]*\n(.*?)(?:<\|im_end\|>|\Z)", re.DOTALL)
 
 
@@ -72,6 +74,8 @@ def prompt_text(value: object) -> str | None:
     `messages`. None where there is no text to route on (null, an image alone, no user turn).
     Raises ValueError for anything else: no text is made up.
     """
+    if type(value) is str and value[:64].lstrip()[:1] not in _BEGINS:
+        return value  # nearly every prompt of a large table
     messages = messages_in(value)
     if messages is not None:
         return last_user_text(messages) or None

@@ -59,6 +59,36 @@ def test_samples_are_those_of_the_verdict() -> None:
     assert need.if_equal == samples_needed(estimate, 0.15, 0.95)
 
 
+def test_hours_are_seconds_of_both_over_what_is_in_flight(tmp_path: Path) -> None:
+    """`a` takes 5 s, `b` 1 s but for one sample that is not known: 6 s for each further sample."""
+    frame = outcomes()
+    seconds = np.where(frame["model"] == "a", 5.0, 1.0)
+    frame["latency_s"] = np.where((frame["model"] == "b") & (frame["sample_id"] == "007"), np.nan, seconds)
+    [need] = plan(frame, 0.15).needs
+    assert need.samples and need.hours == pytest.approx(6 * need.samples / 3600)
+    found = plan(frame, 0.15, in_flight=40)
+    assert found.in_flight == 40 and found.needs[0].hours == pytest.approx(need.hours / 40)
+    frame.to_parquet(tmp_path / "o.parquet")
+    asked = ["plan", str(tmp_path / "o.parquet"), "--margin", "0.15", "--in-flight", "20", "--machines", "2"]
+    told = CliRunner().invoke(cli, asked).stdout
+    assert "hours with 40 samples under way at a time" in told
+    assert next(line for line in told.splitlines() if line.startswith("b ")).endswith(
+        f"  {need.hours / 40:.4f}"
+    )
+
+
+def test_hours_of_latencies_that_are_not_known_are_not_known(tmp_path: Path) -> None:
+    frame = outcomes()
+    assert plan(frame, 0.15).needs[0].hours is None  # no column
+    frame["latency_s"] = np.where(frame["model"] == "a", 5.0, np.nan)
+    assert plan(frame, 0.15).needs[0].hours is None  # nothing of one of the two
+    frame.to_parquet(tmp_path / "o.parquet")
+    told = CliRunner().invoke(cli, ["plan", str(tmp_path / "o.parquet"), "--margin", "0.15"]).stdout
+    assert next(line for line in told.splitlines() if line.startswith("b ")).endswith("?")
+    with pytest.raises(InputError, match="in_flight 0 must be at least 1"):
+        plan(frame, 0.15, in_flight=0)
+
+
 @pytest.mark.parametrize(("margin", "confidence"), [(0.0, 0.95), (1.0, 0.95), (0.1, 0.5)])
 def test_a_margin_or_confidence_out_of_range_is_refused(margin: float, confidence: float) -> None:
     with pytest.raises(InputError, match=r"must lie in \(0, 1\)"):

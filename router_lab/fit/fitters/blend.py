@@ -41,10 +41,13 @@ class Blend:
         targets, weights, suite = task.targets[rows], task.weights[rows], task.suite[rows]
         half = task.half
         rates = suite_rates(targets, weights, suite, task.suites)
-        told = weights * task.texts[rows][:, None]
+        blend = by_column(self.blend, half)
+        # What is not followed is not fitted: the costs of many prompts that tell nothing of cost
+        # took most of the steps of ten million outcomes.
+        told = weights * (task.texts[rows][:, None] & (blend > 0))
         matrix = task.design.matrix[rows]
         text = self._text(matrix, self.aims(task, rows, rates), told, task.design)
-        factor, blend = np.zeros(2 * half), by_column(self.blend, half)
+        factor = np.zeros(2 * half)
         read = text.predict(matrix).astype(np.float64)
         centre = suite_rates(read, told, suite, task.suites)
         blended = rates[suite] + blend * (read - centre[suite])
