@@ -183,8 +183,8 @@ def ridge(
         return _solved(matrix, targets, weights, penalty, tolerance, steps)
     found = Ridge(np.zeros((matrix.width, len(some)), np.float32), np.zeros(len(some), np.float32))
     if some.any():
-        aims, told_by = (np.compress(some, part, axis=1) for part in (targets, weights))
-        told = _solved(matrix, aims, told_by, penalty[some], tolerance, steps)
+        aims, heavy = np.compress(some, targets, axis=1), np.compress(some, weights, axis=1)
+        told = _solved(matrix, aims, heavy, penalty[some], tolerance, steps)
         found.coefficients[:, some], found.intercept[some] = told.coefficients, told.intercept
     return found
 

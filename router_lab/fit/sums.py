@@ -38,14 +38,19 @@ def statistics(
         # So few at a time that what is worked out for them need not be fetched from memory twice.
         width = max(1, BLOCK // max(1, len(rows)))
         by_group = sp.csr_array((np.ones(len(rows)), (dense(here.group), np.arange(len(rows)))))
+        groups = by_group.shape[0]
+        every = sp.csr_array((np.ones(groups), np.arange(groups), np.array([0, groups])), shape=(1, groups))
         for start in range(0, len(places), width):
             action = actions[places[start : start + width]][:, rows].T
-            found[start : start + width, fold] = _sums(action, here, goal, by_group)
+            found[start : start + width, fold] = _sums(action, here, goal, by_group, every)
     return found
 
 
-def _sums(action: Columns, evidence: Evidence, goal: Goal, by_group: sp.csr_array) -> Floats:
-    """[options, sums] of rows of one fold; action [n, options], by_group [groups, n]."""
+def _sums(
+    action: Columns, evidence: Evidence, goal: Goal, by_group: sp.csr_array, every: sp.csr_array
+) -> Floats:
+    """[options, sums] of rows of one fold; action [n, options], by_group [groups, n], every [1,
+    groups] of ones."""
     values = evidence.values(action, goal)
     seen, weight = ~np.isnan(values), evidence.weights(action)
     heavy = seen.astype(np.float64) if weight is None else np.where(seen, weight, 0.0)
@@ -57,7 +62,6 @@ def _sums(action: Columns, evidence: Evidence, goal: Goal, by_group: sp.csr_arra
         share = share * (by_group @ evidence.drawn.astype(np.float64) > 0)[:, None]
     squares, mixed = s * s, s * m
     powers = (m, share, s, squares, mixed, m * m, squares * s, squares * m, mixed * m, m * m * m)
-    every = sp.csr_array(np.ones((1, len(s))))
     added = [(every @ part)[0] for part in (*powers, *money)]
     return np.stack([*added, share.max(axis=0, initial=0.0)], axis=1)
 
