@@ -37,7 +37,7 @@ class Prior:
         now, spread, seen = _from_the_mean(quality)
         known = (seen > 0) & (count > 0)
         chance = scatter / np.maximum(count, 1) + spread / np.maximum(seen, 1)
-        beyond = np.where(known, (now - was) ** 2 - chance, 0.0)
+        beyond = np.where(known, np.square(now - was) - chance, 0.0)
         common = max(0.0, float(beyond.sum() / max(1, int(known.sum()))))
         off = np.maximum(np.maximum(self.drift, common), beyond)
         worth = scatter / (scatter / np.maximum(count, 1) + off)

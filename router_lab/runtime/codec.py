@@ -93,13 +93,8 @@ def encode(spec: PolicySpec) -> tuple[dict[str, Any], dict[str, bytes]]:
         "expires": spec.expires,
         "groups_digest": digest_of(spec.groups),
         "provenance": dict(spec.provenance),
+        **_optional_out(spec),
     }
-    if spec.coverage_unknown is not None:
-        value["coverage_unknown"] = float(spec.coverage_unknown)
-    if spec.suffix_guard:
-        value["suffix_guard"] = int(spec.suffix_guard)
-    if spec.sessions is not None:
-        value["sessions"] = sessions_out(spec.sessions)
     weights = linear.weights
     if linear.vector is not None:
         value |= {"schema_version": 2, "vector": linear.vector.to_json()}
@@ -114,6 +109,18 @@ def encode(spec: PolicySpec) -> tuple[dict[str, Any], dict[str, bytes]]:
         "groups.npy": spec.groups,
     }
     return value, {name: npy.dump(array) for name, array in arrays.items()}
+
+
+def _optional_out(spec: PolicySpec) -> dict[str, object]:
+    """Those of `_OPTIONAL_KEYS` that say something."""
+    found: dict[str, object] = {}
+    if spec.coverage_unknown is not None:
+        found["coverage_unknown"] = float(spec.coverage_unknown)
+    if spec.suffix_guard:
+        found["suffix_guard"] = int(spec.suffix_guard)
+    if spec.sessions is not None:
+        found["sessions"] = sessions_out(spec.sessions)
+    return found
 
 
 def _points_out(spec: PolicySpec, pieces: bool) -> dict[str, Any]:

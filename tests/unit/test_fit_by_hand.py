@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from router_lab.config import Recipe
-from router_lab.fit import choose, known
+from router_lab.fit import choose, out_of_fold
 from router_lab.fit.certificate import _cut_off, _missing, _mix, _oracle, _point, _suites
 from router_lab.fit.choose import READS, Choice, Option, Piece, family
 from router_lab.fit.coverage import _held_out, _walk, known_threshold
@@ -388,7 +388,7 @@ def test_rows_that_are_not_covered_go_by_the_table() -> None:
     coverage[[3, 4]] = 0.0
     design = SimpleNamespace(coverage=lambda folds: coverage)
     small = next(j for j, c in enumerate(asked.develop.candidates) if c.model == "small")
-    seen, threshold = known._evidence(asked, cast(Any, design), np.arange(100) % 4, 0.1, 0.9)
+    seen, threshold = out_of_fold._evidence(asked, cast(Any, design), np.arange(100) % 4, 0.1, 0.9)
     assert threshold == 0.98 and np.flatnonzero(~seen.covered).tolist() == [3, 4]
     assert (seen.table == small).all()
 

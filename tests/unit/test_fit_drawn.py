@@ -9,7 +9,7 @@ import pytest
 from router_lab.certificate import Certificate, Figure
 from router_lab.config import Recipe
 from router_lab.fit import build, fit_policy
-from router_lab.fit.build import learn
+from router_lab.fit.build import fit_on
 from router_lab.fit.certificate import certify
 from router_lab.fit.problem import prepare
 from router_lab.outcomes import OutcomeMatrix, validate_outcomes
@@ -101,7 +101,7 @@ def test_no_question_is_sent_on_to_who_did_not_run(monkeypatch: pytest.MonkeyPat
 
 def test_savings_are_told_by_the_drawn() -> None:
     problem = prepare(recipe(), outcomes(0.4))
-    fitted = learn(problem, 1)
+    fitted = fit_on(problem, 1)
     saved = fitted.choices["default"].paired().saving()
     assert saved.independent < N / 2
     shown = certify(

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from scipy import stats
 
 from router_lab.config import Recipe
-from router_lab.fit import certificate, coverage, known, problem, rivals, spec
+from router_lab.fit import certificate, coverage, out_of_fold, problem, rivals, spec
 from router_lab.fit.choose import Option, _alike, _scores, constants, splits
 from router_lab.fit.design import DENSE_WEIGHT, SIZES, Design, Given, _rarity
 from router_lab.fit.evidence import Evidence, Goal
@@ -85,7 +85,7 @@ def test_points_share_one_error() -> None:
         {"name": "r", "reference": {"model": "m"}, "rule": {"margin": 0.1, "confidence": 0.9}, "expires": "2027-01-31",
          "points": {"cheap": {"budget_usd_per_1k": 4.0, "confidence": 0.8}, "good": {"min_quality": 0.7}}}
     )  # fmt: skip
-    goals = known._goals(recipe, 3)
+    goals = out_of_fold._goals(recipe, 3)
     assert {name: (g.kind, g.level) for name, g in goals.items()} == {
         "default": ("margin", 0.1), "cheap": ("budget", 0.004), "good": ("quality", 0.7),
     }  # fmt: skip

@@ -19,7 +19,7 @@ from router_lab.cli.route import explained
 from router_lab.cli.show import life_json
 from router_lab.config import Recipe, parse
 from router_lab.fit import fit_policy
-from router_lab.fit.build import learn
+from router_lab.fit.build import fit_on
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.model import in_places
 from router_lab.fit.problem import prepare
@@ -222,7 +222,7 @@ def test_a_fit_chooses_in_a_kept_suite_among_its_own(kept: Policy, world: pd.Dat
 
 def test_predictions_of_the_reference_are_of_who_stands_in_its_place(world: pd.DataFrame) -> None:
     problem = prepare(recipe(**WIDE, allowed=KEPT), world)
-    fitted, names = learn(problem, 0), [one.model for one in problem.develop.candidates]
+    fitted, names = fit_on(problem, 0), [one.model for one in problem.develop.candidates]
     large, local = names.index("large"), names.index("local")
     here = problem.develop.suite == 1
     for quality, cost in (*fitted.predicted.found.values(), *fitted.predicted.knowing(here).values()):
