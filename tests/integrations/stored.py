@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from moto.server import ThreadedMotoServer
 @contextmanager
 def s3_server(put: Callable[[str, str], object], bucket: str) -> Iterator[fsspec.AbstractFileSystem]:
     """While this lasts `put` has told the environment of a server with one empty `bucket`."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for every request, else
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
