@@ -108,7 +108,8 @@ class RayTeller:
 
     def _ask(self, method: str, *given: object, **named: object) -> Any:
         try:
-            return ray.get(getattr(self.actor, method).remote(*given, **named))
+            # Not by ray.get: Ray takes a task that waits in it to need no CPU, and starts another.
+            return getattr(self.actor, method).remote(*given, **named).future().result()
         except RayTaskError as error:
             raise _cause(error) from None
         except RayError as error:
