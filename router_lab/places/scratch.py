@@ -51,7 +51,8 @@ class _Home:
     """The folder of this process."""
 
     now: _Home | None = None
-    lock = threading.Lock()
+    # A collection of garbage may close a copy while this very thread is opening another.
+    lock = threading.RLock()
 
     def __init__(self) -> None:
         parent = Path(tempfile.gettempdir())
@@ -66,9 +67,12 @@ class _Home:
         a cleaner of the disk took it."""
         with cls.lock:
             found = cls.now
-            if found is None or found.process != os.getpid() or not found.path.is_dir():
-                found = cls.now = _Home()
-            found.copies += 1
+            if found is not None:
+                found.copies += 1  # before its folder is looked at, or it may go after that
+                if found.process == os.getpid() and found.path.is_dir():
+                    return found
+            found = cls.now = _Home()
+            found.copies = 1
             return found
 
     def leave(self) -> None:

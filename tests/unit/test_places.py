@@ -9,6 +9,7 @@ import runpy
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -753,3 +754,27 @@ def test_the_folder_and_the_time_of_a_lease_are_the_users(
     monkeypatch.delenv(keeping.VARIABLE)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     assert keeping._homes() == tmp_path / "state/router-lab/places"
+
+
+def test_a_copy_that_is_collected_while_another_opens_neither_hangs_nor_takes_its_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Garbage is collected wherever memory is asked for: also by the thread that holds the lock, in the midst."""
+    first, opened = Scratch(), list[Scratch]()
+    is_dir = Path.is_dir
+
+    def collected(path: Path) -> bool:
+        first.close()
+        return is_dir(path)
+
+    def opens() -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "is_dir", collected)
+            opened.append(Scratch())
+
+    thread = threading.Thread(target=opens, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive() and opened[0].path.is_dir() and first.is_over
+    opened[0].close()
+    assert not opened[0].path.exists()
