@@ -40,7 +40,9 @@ class Prior:
         beyond = np.where(known, np.square(now - was) - chance, 0.0)
         common = max(0.0, float(beyond.sum() / max(1, int(known.sum()))))
         off = np.maximum(np.maximum(self.drift, common), beyond)
-        worth = scatter / (scatter / np.maximum(count, 1) + off)
+        error = scatter / np.maximum(count, 1) + off
+        # A candidate alone differs from nobody, so nothing is known beside it.
+        worth = np.divide(scatter, error, out=np.zeros_like(error), where=error > 0)
         return np.where(count > 0, np.minimum(worth, most), 0.0)
 
     def beside(self, quality: Tally, most: float) -> Tally:

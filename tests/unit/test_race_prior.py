@@ -319,3 +319,12 @@ def test_a_sweep_file_names_its_prior_as_it_sees_it_or_at_an_address(tmp_path: P
     other = write_outcomes(earlier([A, B], rows=12).frame, tmp_path / "other.parquet")
     given = race_options(tmp_path / "sweep.yaml", other).earlier
     assert given is not None and given.sha256 == digest(other) and given.was == {"new": "a"}
+
+
+def test_a_candidate_alone_has_nobody_to_differ_from() -> None:
+    """A suite of one candidate: no pseudo-clusters, whether the race has seen anything of it or not, and no warning."""
+    earlier, seen = Tally(1), Tally(1)
+    earlier.add(np.ones((20, 1)))
+    seen.add(np.ones((5, 1)))
+    for now in (seen, Tally(1)):
+        assert Prior(earlier, np.zeros(1)).weights(now, 10.0).tolist() == [0.0]
