@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
-from router_lab.integrations.requesting import Frame
+from router_lab.integrations.requesting import LENGTHS, Frame, longest, size_of
 from router_lab.runtime.arguments import Named, pair
 from router_lab.runtime.clients import for_suite
 from router_lab.runtime.decision import Decision
@@ -69,8 +69,24 @@ class Askable(NamedTuple):
     said: str = ""
 
 
+class Sent(NamedTuple):
+    """What was measured of a candidate's requests for a suite: tokens at most of what stood around
+    the question, and of the longest answer that they asked for, None = they do not say."""
+
+    around: int
+    longest: int | None
+
+    @classmethod
+    def of(cls, profile: Profile, suite: str | None) -> Sent:
+        request = for_suite(profile, suite).request
+        settings = request.get("arguments") or {}
+        asks = [asked for api in LENGTHS if (asked := longest(api, settings)) is not None]
+        return cls(size_of(request.get("content")), next(iter(asks), None))
+
+
 class Servable:
-    """Who of a policy a host can serve, worked out once for a policy, a host and a suite."""
+    """Who of a policy a host can serve, and what they are sent: worked out once for a policy, a
+    host and a suite."""
 
     def __init__(self, allowed: Collection[object] | None = None) -> None:
         """allowed: the only candidates that may serve at all, as in `Policy.decide`."""
@@ -79,18 +95,29 @@ class Servable:
             raise PolicyError("allowed names no candidate at all; leave it out to allow every one")
         self._allowed = named
         self._known: tuple[Policy, dict[tuple[Host, str | None], Askable]] | None = None
+        self._sent: dict[tuple[int, str | None], tuple[Profile, Sent]] = {}
 
     def of(self, policy: Policy, host: Host, suite: str | None) -> Askable:
         """PolicyError where the host can serve nobody of the policy."""
         known = self._known
         if known is None or known[0] is not policy:
             known = self._known = (policy, {})  # one assignment: threads see both or neither
+            self._sent = {}
         if suite not in policy.spec.suites:  # names that nobody knows are as many as callers like
             suite = None
         found = known[1].get((host, suite))
         if found is None:
             found = known[1][host, suite] = self._found(policy, host, suite)
         return found
+
+    def sent(self, profile: Profile, suite: str | None) -> Sent:
+        """Of a candidate of the policy, or of another that serves beside it. `suite`: one that the
+        candidate's policy knows, or None."""
+        sent = self._sent
+        found = sent.get((id(profile), suite))
+        if found is None or found[0] is not profile:
+            found = sent[id(profile), suite] = (profile, Sent.of(profile, suite))
+        return found[1]
 
     def _found(self, policy: Policy, host: Host, suite: str | None) -> Askable:
         if policy.revision == NO_POLICY:  # a store's default: of it nothing is known that could be lacking

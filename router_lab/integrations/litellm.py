@@ -103,6 +103,10 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
         kept = gateway.take(id, stream=False)
         if kept is None:
             return None
+        if not kept.turn.judged:  # nobody is asked after it
+            kept.turn.answered(read(kept.api, response, judged=False))
+            gateway.tell(id, kept.turn.told)
+            return response
 
         async def call(turn: Turn) -> tuple[object, Answer | None]:
             if turn is kept.turn:

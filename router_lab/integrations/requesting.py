@@ -36,6 +36,8 @@ _DICTS = (dict, Mapping)
 """In this order: what is no dict is asked at length."""
 MEDIA_TOKENS = 2_000
 """Counted for a picture, a file or sealed reasoning, whose characters say nothing of its tokens."""
+PLAIN = frozenset({dict})
+"""The types of messages that are taken as they are."""
 _SENTINELS = ("NotGiven", "Omit")
 
 
@@ -49,8 +51,9 @@ def conversation(api: str, body: Mapping[str, Any]) -> str | list[dict[str, Any]
     found = body.get(FIELDS[api])
     if found is None or isinstance(found, str):
         return found or ""
-    plain = [one if type(one) is dict else _plain(one) for one in found]
-    return [one for one in plain if one is not None]
+    if type(found) is list and PLAIN.issuperset(map(type, found)):
+        return list(found)
+    return [plain for one in found if (plain := _plain(one)) is not None]
 
 
 def size_of(value: object) -> int:
@@ -71,8 +74,12 @@ def size_of(value: object) -> int:
 
 def longest(api: str, settings: Mapping[str, Any]) -> int | None:
     """Tokens of the longest answer that a request asks for; None where it does not say."""
-    found = [settings[name] for name in LENGTHS[api] if isinstance(settings.get(name), int)]
-    return min(found) if found else None
+    found: int | None = None
+    for name in LENGTHS[api]:
+        asked = settings.get(name)
+        if isinstance(asked, int) and (found is None or asked < found):
+            found = asked
+    return found
 
 
 def request_of(
@@ -98,10 +105,14 @@ def request_of(
 
 def shortened(api: str, request: Mapping[str, Any], most: int | None) -> dict[str, Any]:
     """The request, with an answer of at most so many tokens; None = as it was."""
-    asked = longest(api, request)
-    if most is None or (asked is not None and asked <= most):
+    if most is None:
         return dict(request)
-    name = next((name for name in LENGTHS[api] if name in request), LENGTHS[api][0])
+    asked = longest(api, request)
+    if asked is not None and asked <= most:
+        return dict(request)
+    name = LENGTHS[api][0]
+    if name not in request:
+        name = next((other for other in LENGTHS[api] if other in request), name)
     return {**request, name: most}
 
 
@@ -145,19 +156,22 @@ def _merged(
             continue
         if key in _CHOSEN or key in lengths:
             left.append(key)
-        elif key in _CHOSEN_WITHIN and isinstance(value, Mapping):
+        elif key in _CHOSEN_WITHIN and isinstance(value, _DICTS):
             inner = {k: v for k, v in value.items() if k != _CHOSEN_WITHIN[key]}
             left += [key] if len(inner) < len(value) else []
             request[key] = {**inner, **(measured.get(key) or {})}
         elif key not in measured:
             request[key] = value
-        elif isinstance(value, Mapping) and isinstance(measured[key], Mapping):
+        elif isinstance(value, _DICTS) and isinstance(measured[key], _DICTS):
             request[key] = {**value, **measured[key]}
         elif key == "include":
             request[key] = list(dict.fromkeys([*measured[key], *value]))
         elif value != measured[key]:
             left.append(key)
-    return {k: v for k, v in request.items() if v != {} or k not in _CHOSEN_WITHIN}, tuple(sorted(left))
+    for key in _CHOSEN_WITHIN:
+        if request.get(key) == {}:
+            del request[key]
+    return request, tuple(sorted(left))
 
 
 def _plain(value: object) -> dict[str, Any] | None:

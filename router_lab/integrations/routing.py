@@ -28,7 +28,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 from router_lab.integrations.answers import Answer
 from router_lab.integrations.hosts import Host, Servable, profile_of
 from router_lab.integrations.names import ToldOnce, unknown_suite
-from router_lab.integrations.requesting import SYSTEM, conversation, opening, size_of
+from router_lab.integrations.requesting import PLAIN, SYSTEM, conversation, opening, size_of
 from router_lab.integrations.sessions import Allowance, Served, Sessions
 from router_lab.integrations.turns import Request, Turn
 from router_lab.runtime.artifact import load_policy
@@ -124,8 +124,8 @@ class Routing:
         self.sessions = Sessions(
             most_sessions, cache_s, Allowance(session_turns, session_tokens, session_usd)
         )
-        self._suite, self._point, self._clock = suite, point, clock
-        self._servable, self._typos = Servable(allowed), ToldOnce()
+        self._suite, self._point, self._clock, self._priced = suite, point, clock, session_usd is not None
+        self.servable, self._typos = Servable(allowed), ToldOnce()
 
     @property
     def serving(self) -> Policy:
@@ -144,7 +144,7 @@ class Routing:
     def begin(self, asked: Asked, host: Host = _ANY_HOST) -> Turn:
         """Who is asked first. PolicyError where the host can serve nobody of the policy; never for
         what was asked."""
-        if self.sessions.allowance.usd is not None:
+        if self._priced:
             host = host._replace(priced=True)
         suite = self._suite if asked.suite is None else asked.suite
         thread = self._thread(asked, suite)
@@ -157,18 +157,19 @@ class Routing:
             # What was asked last says nothing of how long the whole conversation is.
             question["context_tokens"] = max(size // CHARACTERS_PER_TOKEN, known.context if known else 0)
         decision, said, question = self._decided(asked, host, suite, question)
-        said = "; ".join(filter(None, (said, self._unknown(decision))))
+        if decision.unknown_suite is not None:
+            said = "; ".join(filter(None, (said, self._unknown(decision, decision.unknown_suite))))
         request = Request(
             host, suite, asked.session, thread.remember, self.sessions.budget(asked.session), asked.stream,
             size=size, said=said, asked=question,
         )  # fmt: skip
         return Turn(self, request, decision)
 
-    def _unknown(self, decision: Decision) -> str:
+    def _unknown(self, decision: Decision, name: str) -> str:
         """What the caller is told of a suite that the policy does not know; a warning is given
         once."""
-        name, spec = decision.unknown_suite, self.serving.spec
-        if name is None or not spec.suites or decision.code in BARE:
+        spec = self.serving.spec
+        if not spec.suites or decision.code in BARE:
             return ""
         hint = unknown_suite(name, spec.suites)
         text = f"suite {shown(name)} is not in policy {spec.name!r}, so rates of all suites decide"
@@ -199,12 +200,13 @@ class Routing:
     ) -> tuple[Decision, str, dict[str, Any]]:
         """The decision, what is to be said of who cannot serve, and all that was asked."""
         given = asked.messages
-        prompt = (
-            given if isinstance(given, str) else [one if type(one) is dict else dict(one) for one in given]
-        )
+        if isinstance(given, str):
+            prompt: Any = given
+        else:
+            prompt = list(given) if PLAIN.issuperset(map(type, given)) else [dict(one) for one in given]
         for _ in range(_LOOKS):
             policy = self.serving
-            served = self._servable.of(policy, host, suite)
+            served = self.servable.of(policy, host, suite)
             whole = question if served.allowed is None else {**question, "allowed": served.allowed}
             decision = self.policy.decide(prompt, **whole)
             if policy is self.serving:

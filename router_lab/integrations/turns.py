@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from router_lab.integrations.answers import Answer
 from router_lab.integrations.hosts import Host, profile_of
-from router_lab.integrations.requesting import LENGTHS, longest, size_of
 from router_lab.integrations.sessions import Used
 from router_lab.runtime.budget import Budget, Reservation
-from router_lab.runtime.clients import for_suite
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.errors import PolicyError, RouterLabError, RouterLabWarning, shown
 from router_lab.runtime.model import Candidate
@@ -24,6 +22,10 @@ if TYPE_CHECKING:
 STREAMED = "off: the answer is streamed"
 """Why nothing was judged: what is shown as it comes cannot be taken back."""
 HEADER_CHARS = 400
+_HEADERS = tuple(
+    f"x-router-lab-{name}"
+    for name in ("model", "effort", "revision", "code", "reason", "stages", "escalation", "left-out")
+)
 _TOO_LONG = (
     "context_length_exceeded",
     "maximum context length",
@@ -50,17 +52,20 @@ class Told(NamedTuple):
 
     def headers(self) -> dict[str, str]:
         """As headers of a response: names in lower case, values of one line of ASCII."""
-        found = {
-            "model": self.candidate.model,
-            "effort": self.candidate.effort or "",
-            "revision": self.revision,
-            "code": self.code,
-            "reason": self.reason,
-            "stages": ", ".join(map(str, self.stages)),
-            "escalation": self.escalation,
-            "left-out": ", ".join(self.left_out),
-        }
-        return {f"x-router-lab-{name}": line(value) for name, value in found.items() if value}
+        values: tuple[str, ...] = (
+            self.candidate.model,
+            self.candidate.effort or "",
+            self.revision,
+            self.code,
+            self.reason,
+            ", ".join(map(str, self.stages)),
+            self.escalation,
+            ", ".join(self.left_out),
+        )
+        whole = "".join(values)  # looked at once: nearly all are plain
+        if not (whole.isascii() and whole.isprintable()):
+            values = tuple(map(line, values))
+        return {name: value[:HEADER_CHARS] for name, value in zip(_HEADERS, values, strict=True) if value}
 
 
 def line(text: str) -> str:
@@ -150,10 +155,9 @@ class Turn:
         return self._told
 
     def _tell(self) -> Told:
-        decision, request = self.decision, self._request
-        escalation = "on" if decision.chain and self._routing.escalate else "none"
-        if decision.chain and request.stream:
-            escalation = STREAMED
+        decision, request, escalation = self.decision, self._request, "none"
+        if decision.chain:
+            escalation = STREAMED if request.stream else "on" if self._routing.escalate else "none"
         reason = decision.reason + (f"; {request.said}" if request.said else "")
         return Told(
             decision.candidate, decision.revision, decision.code, reason, request.suite, request.session,
@@ -170,15 +174,11 @@ class Turn:
         budget = None if self._held is not None else self._budget()
         if budget is None:
             return
-        decision, profile = self.decision, profile_of(self.decision)
-        request = for_suite(profile, self._suite).request
-        settings = request.get("arguments") or {}
-        asks = [longest(api, settings) for api in LENGTHS]
-        most = next((one for one in asks if one is not None), decision.limits.max_tokens)
-        size = self._request.size + size_of(request.get("content"))
-        self._held = budget.reserve(
-            size, max_output_tokens=profile.max_output_tokens if most is None else most
-        )
+        profile = profile_of(self.decision)
+        around, most = self._routing.servable.sent(profile, self._suite)
+        if most is None and (most := self.decision.limits.max_tokens) is None:
+            most = profile.max_output_tokens
+        self._held = budget.reserve(self._request.size + around, max_output_tokens=most)
 
     def answered(self, answer: Answer | None) -> Turn | None:
         """Who is asked after this answer; None = it is kept. Of None, an answer that is streamed,

@@ -20,6 +20,7 @@ STANDARD = ("standard",)
 MOST_NAMED = 10_000
 """Most candidates, or tiers, that one request may name; an endless generator ends here."""
 _LARGEST = 1e15
+_PLAIN = frozenset({str, type(None)})
 
 
 class Named(tuple[Candidate, ...]):
@@ -69,9 +70,9 @@ def read(
     try:
         return DecideArguments(
             text=prompt if type(prompt) is str else _prompt(prompt),
-            suite=None if suite is None else _text(suite, "suite"),
+            suite=suite if suite is None or type(suite) is str else _text(suite, "suite"),
             tiers=tiers if tiers is STANDARD else _tiers(tiers),
-            allowed=None if allowed is None else candidates(allowed),
+            allowed=allowed if allowed is None or type(allowed) is Named else candidates(allowed),
             max_cost_usd=None if max_cost_usd is None else number(max_cost_usd, "max_cost_usd"),
             min_quality=None if min_quality is None else number(min_quality, "min_quality"),
             deadline_s=None if deadline_s is None else number(deadline_s, "deadline_s"),
@@ -80,8 +81,8 @@ def read(
             cached_tokens=0.0
             if type(cached_tokens) is int and cached_tokens == 0
             else number(cached_tokens, "cached_tokens"),
-            point=None if point is None else _text(point, "point"),
-            key=None if key is None else _key(key),
+            point=point if point is None or type(point) is str else _text(point, "point"),
+            key=key if key is None or type(key) is str else _key(key),
             vector=None if vector is None else as_numbers(vector, "decide: vector"),
         )
     except PolicyError:
@@ -105,6 +106,8 @@ def number(value: object, argument: str, *, least: float = 0.0) -> float:
 
 def pair(value: object, where: str) -> Candidate:
     """A Candidate from one, or from (model, effort) or (model, effort, harness), or PolicyError."""
+    if type(value) is Candidate and value[0] and "" not in value and _PLAIN.issuperset(map(type, value)):
+        return value
     if not (isinstance(value, tuple | list) and len(value) in (2, 3)):
         raise PolicyError(f"{where} {shown(value)} is not a Candidate or a (model, effort) pair")
     model, *rest = (plain_text(part) if isinstance(part, str) else part for part in value)

@@ -91,6 +91,8 @@ class Budget:
         self._line: tuple[Budget, ...] = (self,) if whole is None else (self, whole)
         """Every budget that a call of this one must fit into."""
         self._roles: dict[str, Budget] = {}
+        self._parts: dict[int, tuple[Prices | None, Budget]] = {}
+        """Made by `at`, by the identity of the prices."""
         self._lock = threading.Lock() if whole is None else whole._lock
         self.turns = 0
         """Calls let through, less those given back."""
@@ -187,9 +189,12 @@ class Budget:
             raise ValueError("budget: `at` is of a whole budget; a team's is spent by its roles")
         if self.max_usd is not None and prices is None:
             raise ValueError("budget: max_usd needs prices")
-        part = type(self).__new__(type(self))
-        part._set(None, None, None, prices, self)
-        return part
+        known = self._parts.get(id(prices))
+        if known is None or known[0] is not prices:
+            part = type(self).__new__(type(self))
+            part._set(None, None, None, prices, self)
+            known = self._parts[id(prices)] = (prices, part)
+        return known[1]
 
     def forecast(self) -> Forecast:
         """The next turn. Its input is the last one with its answer, grown by as much more as last

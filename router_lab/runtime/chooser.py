@@ -250,8 +250,9 @@ class Chooser:
 
     def begins(self, point: Ready, row: int, covered: bool) -> tuple[Stage, ...]:
         """The stages with caps, all of one candidate, with which the point's pieces begin their
-        chains in the row; () where one of them, or chance, may ask him without a cap."""
-        if not point.cascades or point.explore > 0 or not (covered or row != POOLED):
+        chains in the row; () where one of them, or chance, may ask him without a cap. Of a
+        point that has chains."""
+        if point.explore > 0 or not (covered or row != POOLED):
             return ()
         named = [piece.chains[row] if isinstance(piece, Cascade) else None for piece in point.pieces]
         found = tuple([self._chains[number][0] for number in named if number is not None])

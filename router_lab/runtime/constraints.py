@@ -9,7 +9,7 @@ from itertools import compress
 from operator import itemgetter, mul
 from typing import Any, NamedTuple
 
-from router_lab.runtime.arguments import DecideArguments
+from router_lab.runtime.arguments import STANDARD, DecideArguments, Named
 from router_lab.runtime.chains import Stage
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.model import Candidate, PolicySpec, Profile
@@ -21,6 +21,10 @@ count as 0."""
 CHARACTERS_PER_TOKEN = 3
 """A cautious guess for `context_tokens=None`, looked at only for texts that might not fit the
 smallest window."""
+
+
+_MOST_KEPT = 64
+"""Readings of `allowed` that are kept."""
 
 
 class Field(NamedTuple):
@@ -63,6 +67,8 @@ class Offers:
         tiers = {"standard"}.union(*(p.prices.tiers for p in spec.profiles if p.prices is not None))
         self._tiers = {tier: tuple(_offer(profile, tier) for profile in spec.profiles) for tier in tiers}
         self._timeless = lru_cache(maxsize=64)(self._cheapest)
+        self._standard = self._cheapest(STANDARD)
+        self._left: dict[tuple[int, int], tuple[tuple[Candidate, ...], Open | None, Open]] = {}
         self._prices = tuple(profile.prices for profile in spec.profiles)
         self._window = tuple(float(profile.context_window or math.inf) for profile in spec.profiles)
         self._output = [[float(one.max_tokens or 0) for one in row] for row in spec.limits]
@@ -92,7 +98,8 @@ class Offers:
         """
         own, gone = (None, None) if keeps is None else keeps
         left, unmet = self._allowed(arguments.allowed, own)
-        tier = self._cheapest_tier(arguments.tiers, arguments.deadline_s)
+        tiers = arguments.tiers
+        tier = self._standard if tiers is STANDARD else self._cheapest_tier(tiers, arguments.deadline_s)
         cost_usd = tuple(map(mul, cost_usd, tier.price))
         lacks: list[tuple[str, Sequence[float]]] = [] if gone is None else [("retires", gone)]
         bounded = (quality, cost_usd) if not begins else _as_begun(begins, row, quality, cost_usd)
@@ -103,7 +110,8 @@ class Offers:
                 unmet.append(name)
             bar = max(nearest, 0.0)
             left = tuple([may and short <= bar for may, short in zip(left, shortfall, strict=True)])
-        return Field(left, cost_usd, tier.names, tuple(unmet), _narrowed(left, own, gone))
+        narrowed = False in left if keeps is None else _narrowed(left, own, gone)
+        return Field(left, cost_usd, tier.names, tuple(unmet), narrowed)
 
     def _lacks(
         self,
@@ -146,12 +154,20 @@ class Offers:
     def _allowed(self, allowed: tuple[Candidate, ...] | None, own: Open | None) -> tuple[Open, list[str]]:
         """Whom the caller allows, of those whom the suite is kept to; these, where he allows none
         of them, and that he is not heeded."""
-        every = range(len(self.columns))
         if allowed is None:
-            return (True,) * len(every) if own is None else own, []
+            return (True,) * len(self.columns) if own is None else own, []
+        known = self._left.get((id(allowed), id(own)))
+        if known is not None and known[0] is allowed and known[1] is own:
+            return known[2], []
         named = {self.columns.get(candidate) for candidate in allowed}
-        left = tuple([column in named and (own is None or own[column]) for column in every])
+        left = tuple(
+            [column in named and (own is None or own[column]) for column in range(len(self.columns))]
+        )
         if any(left):
+            if type(allowed) is Named:  # whoever asks again by the same names keeps them
+                if len(self._left) >= _MOST_KEPT:
+                    self._left.clear()
+                self._left[id(allowed), id(own)] = allowed, own, left
             return left, []
         if own is None:
             raise PolicyError(f"decide: allowed {shown(allowed, 300)} names no candidate of this policy")

@@ -196,6 +196,8 @@ class Decision(Requests):
         cap, at which a run of it was stopped when the chain was measured."""
         table = self._spec.limits
         found = table[self._limits_row][self._index] if table else Limits()
+        if self._chain is None:
+            return found
         usd, turns = self.cap_usd, self.cap_turns
         found = found if usd is None else found._replace(usd=usd)
         return found if turns is None else found._replace(turns=turns)
@@ -306,14 +308,15 @@ class Decision(Requests):
     def chain(self) -> tuple[Candidate, ...]:
         """Who the chain asks, in its order, `evidence["stage"]` of them before this one; () where
         there is none."""
-        found = () if self._chain is None else self._chain.chain
-        return tuple(self._spec.profiles[stage.column].candidate for stage in found)
+        if self._chain is None:
+            return ()
+        return tuple(self._spec.profiles[stage.column].candidate for stage in self._chain.chain)
 
     @property
     def signals(self) -> tuple[str, ...]:
         """Names of the signals by which `judge` decides about this stage's answer, sorted; () where
         none do, or nobody is left to ask."""
-        return stages.wanted(self)
+        return () if self._chain is None else stages.wanted(self)
 
     def judge(
         self,

@@ -48,7 +48,7 @@ def last_user_turn(messages: list[Any] | tuple[Any, ...]) -> int | None:
 def text_of(content: object) -> str:
     """Plain text of a message's content: a str, or the text parts of a list, one per line."""
     if isinstance(content, str):
-        return plain_text(content)
+        return content if type(content) is str else plain_text(content)
     if not isinstance(content, list | tuple):
         return ""
     parts = (

@@ -200,7 +200,7 @@ class Policy:
             keeps,
         )
         if bounds.count(None) < len(bounds) or arguments.tiers != STANDARD:
-            begins = () if expired else chooser.begins(at, row, covered)
+            begins = () if expired or not at.cascades else chooser.begins(at, row, covered)
             field = self._offers.apply(quality, cost, row, arguments, context_tokens, keeps, begins)
             cost = field.cost_usd
         stay = (

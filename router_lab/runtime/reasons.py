@@ -30,7 +30,7 @@ def reason(decision: Decision) -> str:
         sentence = f"suite {decision.unknown_suite[:80]!r} is not in this policy: {sentence}"
     if decision.unknown_point is not None:
         sentence = f"point {shown(decision.unknown_point)} is not in this policy, so its default point decides: {sentence}"
-    return sentence + "".join(_unmet(decision))
+    return sentence + "".join(_unmet(decision)) if decision.unmet else sentence
 
 
 def _unmet(decision: Decision) -> Iterator[str]:

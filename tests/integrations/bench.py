@@ -5,6 +5,7 @@ What is written behind the answer is apart: nobody waits for it. A hook that doe
 least that any takes there.
 Times are of the hooks' own thread: they wait for nothing, and what other processes took meanwhile is not theirs. Beside
 it, of the same texts in this process: `decide` alone, and the core of every drop-in (`Routing.begin` to the answer).
+The proxy runs twice: with its memory in huge pages, as docs/gateways.md starts it, and without.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ from router_lab.integrations.sessions import Used
 from router_lab.runtime.artifact import save_policy
 from router_lab.runtime.policy import Policy
 from tests.integrations.provider import Provider
-from tests.integrations.proxy import KEY, config, proxy
+from tests.integrations.proxy import HUGE_PAGES, KEY, config, proxy
 from tests.integrations.worlds import APIS, EASY, HARD, choosing
 
-REQUESTS = 300
+REQUESTS = 600
 HOOKS = {
     "decide": "the decision itself", "before": "before the call, with it", "after": "after an answer (no stream)",
     "headers": "headers", "logged": "behind the answer, for which nobody waits",
@@ -92,8 +93,14 @@ def send(url: str, api: str, stream: bool, number: int, turns: int) -> None:
 def through_the_proxy(url: str, timed: Path, turns: int, at_once: int) -> None:
     timed.write_text("")
     kinds = [(api, stream) for api in APIS for stream in (False, True)]
+
+    def waited(number: int) -> float:
+        begun = time.perf_counter()
+        send(url, *kinds[number % len(kinds)], number, turns)
+        return (time.perf_counter() - begun) * 1e6
+
     with ThreadPoolExecutor(at_once) as pool:
-        list(pool.map(lambda n: send(url, *kinds[n % len(kinds)], n, turns), range(REQUESTS)))
+        clients = list(pool.map(waited, range(REQUESTS)))
     time.sleep(2.0)  # what is logged comes behind the answer
     hooks, whole, ours = (
         defaultdict[str, list[float]](list),
@@ -114,6 +121,7 @@ def through_the_proxy(url: str, timed: Path, turns: int, at_once: int) -> None:
         line(f"  {name}", hooks[hook])
     line("  added to a request", whole.values())
     line("  added to a request, but for the decision", ours.values())
+    line("  the whole request, as its client waits", clients)
 
 
 def main() -> None:
@@ -128,10 +136,12 @@ def main() -> None:
     with Provider() as provider:
         written = config(provider, names, settings)
         written["litellm_settings"]["callbacks"] = ["tests.integrations.timed.plugin"]
-        with proxy(folder, written) as url:
-            send(url, APIS[0], False, 0, 0)  # what is loaded at the first request
-            for turns, at_once in ((0, 1), (40, 1), (0, 8)):
-                through_the_proxy(url, folder / "timed.txt", turns, at_once)
+        for name, memory in (("in huge pages", HUGE_PAGES), ("as the system has it", {})):
+            with proxy(folder, written, memory) as url:
+                print(f"\nThe proxy's memory {name}")
+                send(url, APIS[0], False, 0, 0)  # what is loaded at the first request
+                for turns, at_once in ((0, 1), (40, 1), (0, 8)):
+                    through_the_proxy(url, folder / "timed.txt", turns, at_once)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from tests.integrations.provider import Provider
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = "router_lab.integrations.litellm.plugin"
 KEY = "sk-loopback"
+HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", "PYTHONMALLOC": "malloc"}
+"""Of the proxy's environment, as docs/gateways.md has it."""
 
 
 def free_port() -> int:
@@ -50,13 +52,13 @@ def config(
 
 
 @contextmanager
-def proxy(folder: Path, written: Mapping[str, Any]) -> Iterator[str]:
-    """The address of a proxy with this configuration, once it answers."""
+def proxy(folder: Path, written: Mapping[str, Any], memory: Mapping[str, str] = HUGE_PAGES) -> Iterator[str]:
+    """The address of a proxy with this configuration, once it answers. memory: of its environment."""
     path, port = folder / "config.yaml", free_port()
     path.write_text(json.dumps(written))  # JSON is YAML
     program = str(Path(sys.executable).parent / "litellm")
     env = {**os.environ, "PYTHONPATH": str(ROOT), "LITELLM_LOCAL_MODEL_COST_MAP": "True", "NO_PROXY": "127.0.0.1",
-           "DISABLE_ADMIN_UI": "True", "LITELLM_TELEMETRY": "False", "HOME": str(folder)}  # fmt: skip
+           "DISABLE_ADMIN_UI": "True", "LITELLM_TELEMETRY": "False", "HOME": str(folder), **memory}  # fmt: skip
     command = [
         program,
         "--config",
