@@ -106,7 +106,7 @@ def number(value: object, argument: str, *, least: float = 0.0) -> float:
 
 def pair(value: object, where: str) -> Candidate:
     """A Candidate from one, or from (model, effort) or (model, effort, harness), or PolicyError."""
-    if type(value) is Candidate and value[0] and "" not in value and _PLAIN.issuperset(map(type, value)):
+    if type(value) is Candidate and _PLAIN.issuperset(map(type, value)) and value[0] and "" not in value:
         return value
     if not (isinstance(value, tuple | list) and len(value) in (2, 3)):
         raise PolicyError(f"{where} {shown(value)} is not a Candidate or a (model, effort) pair")

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from router_lab.runtime.arguments import pair
 from router_lab.runtime.artifact import save_policy
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.errors import PolicyError
@@ -194,3 +195,13 @@ def test_an_interrupt_passes_from_whatever_is_read(
     assert store.check()
     with pytest.raises(interrupt):
         store.decide(**({"prompt": "x"} | {argument: value}))
+
+
+def test_a_candidate_of_plain_texts_is_itself_and_any_other_is_read_anew() -> None:
+    own = Candidate("m", None, "h")
+    assert pair(own, "decide: previous") is own
+    read = pair(Candidate(Text("m"), Text("low")), "decide: previous")
+    assert read == Candidate("m", "low") and {type(part) for part in read} == {str}
+    for bad in (Candidate(""), Candidate("m", ""), Candidate("m", 3), Candidate(None)):  # type: ignore[arg-type]
+        with pytest.raises(PolicyError, match="decide: previous"):
+            pair(bad, "decide: previous")

@@ -212,6 +212,8 @@ def test_a_budget_at_other_prices_is_spent_by_all_of_them() -> None:
         part = whole.at(Prices(1.0 * times, 4.0 * times))
         part.reserve(10, max_output_tokens=5).settle(10, 5)
     assert whole.usd == pytest.approx(330e-6) and whole.turns == 2
+    known = Prices(1.0, 4.0)
+    assert whole.at(known) is whole.at(known) is not whole.at(Prices(1.0, 4.0))
     held = whole.at(Prices(10.0, 40.0)).reserve(10)
     assert held.max_output_tokens == 14  # (670 − 100) / 40
     with pytest.raises(ValueError, match="max_usd needs prices"):
