@@ -64,16 +64,14 @@ class Told(NamedTuple):
         )
         whole = "".join(values)  # looked at once: nearly all are plain
         if not (whole.isascii() and whole.isprintable()):
-            values = tuple(map(line, values))
-        return {name: value[:HEADER_CHARS] for name, value in zip(_HEADERS, values, strict=True) if value}
+            values = tuple(map(_line, values))
+        cut = [value[:HEADER_CHARS].strip() for value in values]  # a space at an end breaks the response
+        return {name: value for name, value in zip(_HEADERS, cut, strict=True) if value}
 
 
-def line(text: str) -> str:
-    """A text as a header's value."""
-    text = text[:HEADER_CHARS]
-    if text.isascii() and text.isprintable():
-        return text
-    plain = "".join(char if char.isprintable() else " " for char in text)
+def _line(text: str) -> str:
+    """A text of printable ASCII, of one line."""
+    plain = "".join(char if char.isprintable() else " " for char in text[:HEADER_CHARS])
     return plain.encode("ascii", "replace").decode("ascii")
 
 

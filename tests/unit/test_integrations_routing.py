@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from router_lab.integrations.answers import Answer
 from router_lab.integrations.hosts import Host
@@ -335,6 +337,16 @@ def test_headers_are_lines_of_ascii() -> None:
     assert all(value.isascii() and value.isprintable() and len(value) <= 400 for value in found.values())
     assert found["x-router-lab-effort"] == "low" and found["x-router-lab-left-out"] == "temperature"
     assert "x-router-lab-stages" not in found
+
+
+@given(model=st.text(min_size=1), reason=st.text(), cut=st.integers(380, 420))
+@example(model="m", reason="x" * 399 + " y", cut=401)
+def test_no_header_breaks_a_response(model: str, reason: str, cut: int) -> None:
+    """A server refuses a whole response whose header begins or ends in a space, as a reason does that is cut there."""
+    found = Told(Candidate(model), "r", "code", (reason * 400)[:cut]).headers()
+    for name, value in found.items():
+        assert value and value == value.strip(), name
+        assert value.isascii() and value.isprintable() and len(value) <= 400, name
 
 
 def stored(tmp_path: Path) -> tuple[PolicyStore, list[Path]]:
