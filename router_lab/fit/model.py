@@ -15,7 +15,7 @@ from router_lab.runtime.model import Linear
 
 READS, RATES = "blend", "rates"
 """The predictions that read the prompt, and those by suite alone."""
-SLACK, SLACK_DIGITS = 0.5, 4
+SLACK, SLACK_DIGITS = 0.6, 4
 """What of the ordinary difference between prompts and heads is forgiven a head. At 0 GSM8K and MMLU
 lose a tenth of their saving, at 1 endings move twice as many prompts."""
 Pair = tuple[Floats, Floats]
