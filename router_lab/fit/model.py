@@ -16,8 +16,9 @@ from router_lab.runtime.model import Linear
 READS, RATES = "blend", "rates"
 """The predictions that read the prompt, and those by suite alone."""
 SLACK, SLACK_DIGITS = 0.6, 4
-"""What of the ordinary difference between prompts and heads is forgiven a head. At 0 GSM8K and MMLU
-lose a tenth of their saving; at .7 endings move more than a fifth of what they move unguarded."""
+"""What of the ordinary difference between prompts and heads is forgiven a head. At 0 GSM8K
+and MMLU lose a tenth of their saving; from .73 on endings move more than a fifth of the prompts on
+MMLU that they move unguarded."""
 Pair = tuple[Floats, Floats]
 """Quality in [0, 1] and cost in dollars, each [n, c]."""
 

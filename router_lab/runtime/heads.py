@@ -1,10 +1,10 @@
-"""What the last words of a prompt may do: keep a request with the reference, never move it.
+"""What the last words of a prompt may do: keep a request with the reference, hardly move it.
 
 Somebody who may add text to prompts can learn words that make any prompt look easy (arXiv
 2501.01818). A policy with a `suffix_guard` of k words therefore predicts each prompt twice, whole
 and without its last k words, and of any other candidate believes the worse of the two beside the
 reference. Of a prompt to which k words were added the second text is the prompt itself, so that
-these words cannot move what the prompt alone does not.
+these words cannot move what the prompt alone does not, a slack apart.
 
 Heads are shorter than prompts, so weights that were fitted on prompts are wrong about them on the
 mean, and each suite's heads differently. `Begun` has a level of their own for them, and lets a head

@@ -137,18 +137,19 @@ def test_the_slack_of_heads_by_hand() -> None:
 
 def test_a_policy_holds_what_its_fit_found_of_heads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two suites, so that suites are held out as well: with the same slack as everywhere."""
-    frame, given = outcomes(), list[float]()
+    frame, given, apart = outcomes(), list[float](), list[float]()
     frame["suite"] = np.where(frame["sample_id"].str.len() > 3, "s", "t")
 
     def seen(*parts: Any) -> Any:
         given.append(parts[3])
+        apart.append(float(np.abs((parts[0][0] - parts[1][0]).mean(axis=0)).max()))
         return guarded_many(*parts)
 
     monkeypatch.setattr(coverage, "guarded_many", seen)
     spec = fit_policy(recipe(suffix_guard=WORDS), frame).spec
     assert spec.heads is not None and spec.heads.bias.shape == spec.linear.bias.shape
     assert 0 < spec.heads.slack < 0.5 and given and set(given) == {spec.heads.slack}
-    assert np.abs(spec.heads.bias - spec.linear.bias).max() > 1e-3
+    assert np.abs(spec.heads.bias - spec.linear.bias).max() > 1e-3 and max(apart) < 0.03
     assert fit_policy(recipe(), frame).spec.heads is None
     rates = fit_policy(recipe(suffix_guard=WORDS, fitter="rates"), frame).spec
     assert rates.heads is not None and rates.heads.slack == 0
