@@ -45,7 +45,7 @@ READS = {
 def reads(policy: Policy) -> str:
     """What decides, and where that is less than there was to read, why; then what of an answer."""
     answers, words = answers_read(policy), policy.spec.suffix_guard
-    guarded = f"a prompt's last words, up to {words}, move nothing" if words else None
+    guarded = f"a prompt's last words, up to {words}, hardly move it" if words else None
     return "; ".join(filter(None, (_asked_first(policy), guarded, answers)))
 
 

@@ -70,7 +70,7 @@ def _changes(old: Policy, new: Policy) -> list[str]:
         lines.append(f"expires: {old.spec.expires or 'never'} → {new.spec.expires or 'never'}")
     words = [policy.spec.suffix_guard for policy in (old, new)]
     if words[0] != words[1]:
-        lines.append(f"words at the end that move nothing: {words[0]} → {words[1]}")
+        lines.append(f"words at the end that hardly move a prompt: {words[0]} → {words[1]}")
     lines += _lives(old, new)
     for name in sorted({*old.spec.points, *new.spec.points}):
         before, after = old.spec.points.get(name), new.spec.points.get(name)

@@ -139,8 +139,8 @@ class Recipe(Strict):
     """Share of requests that is drawn, by `key`, to anybody who may serve them, each as likely as
     the others. Within the rule, or nothing is explored."""
     suffix_guard: Annotated[int, NotTruth, Field(ge=0, le=MOST_GUARDED)] = 0
-    """The last words of a prompt, that many, can keep a request with the reference and never move
-    it: whoever adds so many gains nothing. 0 guards against nothing."""
+    """The last words of a prompt, that many, can keep a request with the reference and hardly move
+    it: whoever adds so many gains no more than a slack. 0 guards against nothing."""
     expires: dt.date | None = None
     escalate: bool = True
     """Consider chains of candidates where the outcomes hold answers, signals of them or `check`:

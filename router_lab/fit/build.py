@@ -40,6 +40,7 @@ from router_lab.replay import replay_known
 from router_lab.runtime.artifact import refuse_size
 from router_lab.runtime.clients import unreproducible
 from router_lab.runtime.errors import InputError, PolicyError, RouterLabWarning
+from router_lab.runtime.heads import Begun
 from router_lab.runtime.policy import Policy
 
 
@@ -182,11 +183,15 @@ def fit_choices(before: OutOfFold, deal: int, chaining: bool = True) -> Fitted:
     if all(c.by_suite for c in choices.values()):
         coverage = 0.0
     main = before.goals["default"]
-    unknown_suites = check_unknown_suites(problem, task, fitter, choices["default"], main, coverage, deal)
+    slack, bias = before.predicted.slack, model.begun_bias()
+    unknown_suites = check_unknown_suites(
+        problem, task, fitter, choices["default"], main, coverage, deal, slack
+    )
     evidence = choices["default"].evidence
     return Fitted(
         problem=problem, task=task, fitter=fitter, evidence=evidence, goals=before.goals, choices=choices,
         random_mix=mix, cells=cells, linear=linear, rates=rates, coverage=coverage,
+        heads=None if bias is None else Begun(bias, slack),
         unknown_suites=unknown_suites, predicted=before.predicted, closed=closed, cascades=chains, tables=tables,
     )  # fmt: skip
 

@@ -46,12 +46,19 @@ def known_threshold(coverage: Floats, texts: Mask) -> float:
 
 
 def check_unknown_suites(
-    problem: Problem, task: Task, fitter: Fitter, choice: Choice, goal: Goal, least: float, seed: int
+    problem: Problem,
+    task: Task,
+    fitter: Fitter,
+    choice: Choice,
+    goal: Goal,
+    least: float,
+    seed: int,
+    slack: float = 0.0,
 ) -> UnknownSuites | None:
     """What holding suites out showed: the least coverage at which a prompt of an unknown suite
     follows predictions, at least `least`, the share of held-out rows that then do, and the paired
     gain in what the rule is about, over all held-out rows. None where fewer than two suites were
-    measured or nothing follows predictions anyway.
+    measured or nothing follows predictions anyway. slack: of heads, as in `Predicted`.
 
     The unit is the suite where there are enough of them, else the cluster: with few suites this
     speaks of those suites.
@@ -67,7 +74,7 @@ def check_unknown_suites(
     for inside, out in _held_out(data.suite[rows], data.group[rows]):
         if not len(inside):
             continue
-        action[out] = _actions(problem, task, fitter, choice, rows[inside], rows[out])
+        action[out] = _actions(problem, task, fitter, choice, slack, rows[inside], rows[out])
         if choice.reads:
             seen[out] = _coverage(task, rows[inside], rows[out])
     # Just above every held-out prompt nothing of them is followed, yet a prompt made of known
@@ -97,7 +104,9 @@ def _held_out(suite: Ints, group: Ints) -> Iterator[tuple[Ints, Ints]]:
         yield np.flatnonzero(~out & ~np.isin(group, group[out])), np.flatnonzero(out)
 
 
-def _actions(problem: Problem, task: Task, fitter: Fitter, choice: Choice, inside: Ints, out: Ints) -> Ints:
+def _actions(
+    problem: Problem, task: Task, fitter: Fitter, choice: Choice, slack: float, inside: Ints, out: Ints
+) -> Ints:
     """[out, options] what each chosen option does to rows of unknown suites when only `inside` was
     measured."""
     found: dict[str, Pair] = {}
@@ -111,15 +120,15 @@ def _actions(problem: Problem, task: Task, fitter: Fitter, choice: Choice, insid
         values = np.repeat((model.rates[POOLED] + model.factor)[None], len(out), axis=0)
         found[RATES] = to_units(task, values)
 
-        def read(matrix: Rows) -> Pair:
+        def read(matrix: Rows, centre: Floats) -> Pair:
             told = model.text.predict(matrix[out]).astype(np.float64)
-            return to_units(task, values + model.blend * (told - model.centre[POOLED]))
+            return to_units(task, values + model.blend * (told - centre[POOLED]))
 
         if choice.reads:
-            found[READS] = read(task.design.matrix)
-            if task.design.heads is not None:
-                begun = read(task.design.heads.matrix)
-                found[READS] = guarded_many(found[READS], begun, problem.reference)
+            found[READS] = read(task.design.matrix, model.centre)
+            if task.design.heads is not None and model.begun_centre is not None:
+                begun = read(task.design.heads.matrix, model.begun_centre)
+                found[READS] = guarded_many(found[READS], begun, problem.reference, slack)
     return act(options, found, _evidence(problem, out)).T.astype(np.int64)
 
 

@@ -14,6 +14,7 @@ from router_lab.fit.problem import Problem
 from router_lab.fit.table import Cell
 from router_lab.fit.task import Task
 from router_lab.metrics.paired import Floats, Ints
+from router_lab.runtime.heads import Begun
 from router_lab.runtime.model import Linear
 
 
@@ -25,7 +26,8 @@ class Fitted:
     table decides by. unknown_suites: what holding suites out showed; None where it could not be
     tried. predicted: out of fold. closed: suites left to the reference, since the choice was shown
     to lose too much there. cascades: chains that were learned, and the tables
-    that all rows give of them, by tradeoff; None without.
+    that all rows give of them, by tradeoff; None without. heads: how prompts are predicted without
+    their last words, where these are guarded.
     """
 
     problem: Problem
@@ -44,6 +46,7 @@ class Fitted:
     closed: frozenset[int]
     cascades: Cascades | None = None
     tables: Mapping[float, Ints] | None = None
+    heads: Begun | None = None
 
     @property
     def chained(self) -> bool:

@@ -62,7 +62,7 @@ def out_of_fold(problem: Problem, deal: int) -> OutOfFold:
     evidence, coverage = _evidence(problem, design, folds, level, main.confidence)
     evidence = replace(evidence, fold=group_folds(data.suite, data.group, deal, CHOOSING))
     evidence = completed(evidence, data.drawn(problem.reference), data.suite, strict=problem.recipe.strict)
-    predicted = crossfit(task, folds, fitter, problem.reference)
+    predicted = crossfit(task, folds, fitter, problem.reference).slackened()
     if problem.elsewhere:
         predicted = replace(predicted, place=problem.place)
     return OutOfFold(

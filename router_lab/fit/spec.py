@@ -61,6 +61,7 @@ def spec_of(fitted: Fitted, seed: int | None = None) -> PolicySpec:
         coverage=fitted.coverage,
         coverage_unknown=None if fitted.unknown_suites is None else fitted.unknown_suites.coverage,
         suffix_guard=problem.recipe.suffix_guard,
+        heads=fitted.heads,
         routes=routes,
         fallbacks=fallbacks_of(problem),
         eligible=_eligible(problem),

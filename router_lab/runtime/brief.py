@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router_lab.runtime.features import BASE, BYTE_CLASS, COUNTED, DENSE, KIND, LOWER, PAIR, SCALE
+from router_lab.runtime.heads import biases
 from router_lab.runtime.model import PolicySpec, unlinked
 
 BRIEF_BYTES = 160
@@ -80,7 +81,7 @@ class Brief:
         self._dense = [tuple(column) for column in linear.dense.T.tolist()]
         columns = linear.scale, linear.dense_scale, least, most
         self._columns = tuple(zip(*(one.tolist() for one in columns), strict=True))
-        self._bias = linear.bias.tolist()
+        self._bias = biases(spec).tolist()
 
     def one(self, text: str, row: int) -> Prediction | None:
         """As `Predictor.one` without a vector; None where that is numpy's."""

@@ -25,6 +25,7 @@ from router_lab.runtime.chaincodec import chains_in, chains_out
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.features import DENSE, FEATURISER, Featuriser
 from router_lab.runtime.harness import Harness
+from router_lab.runtime.heads import heads_in, heads_out
 from router_lab.runtime.lifecodec import LIFE_KEYS, life_in, life_out
 from router_lab.runtime.model import (
     Candidate,
@@ -60,6 +61,7 @@ _POLICY_KEYS = frozenset((
 ))  # fmt: skip
 _OPTIONAL_KEYS: dict[str, Callable[[Any], Any]] = {
     "coverage_unknown": as_number, "sessions": sessions_in, "suffix_guard": as_whole,
+    "heads": heads_in,
 }  # fmt: skip
 """Keys that may be absent, and what reads them."""
 _LINEAR_NUMBERS = ("scale", "bias", "dense", "dense_scale", "cost_bounds")
@@ -118,6 +120,8 @@ def _optional_out(spec: PolicySpec) -> dict[str, object]:
         found["coverage_unknown"] = float(spec.coverage_unknown)
     if spec.suffix_guard:
         found["suffix_guard"] = int(spec.suffix_guard)
+    if spec.heads is not None:
+        found["heads"] = heads_out(spec.heads)
     if spec.sessions is not None:
         found["sessions"] = sessions_out(spec.sessions)
     return found

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from router_lab.runtime.chains import Chain
 from router_lab.runtime.features import DENSE, Featuriser, log2ish
 from router_lab.runtime.harness import Harness
+from router_lab.runtime.heads import Begun
 from router_lab.runtime.kinds import PRICED, inside, record
 from router_lab.runtime.points import Point
 from router_lab.runtime.vectors import VectorScale, VectorWeights
@@ -405,6 +406,9 @@ class PolicySpec:
     suffix_guard: int = 0
     """The last words of a prompt that may not move it from the reference (`heads`); 0 = none are
     looked at apart."""
+    heads: Begun | None = None
+    """What is left of a prompt without these words, predicted at a level of its own; None = as
+    prompts are."""
     routes: Mapping[str, Route]
     """By suite; suites without a row stay on the reference."""
     fallbacks: tuple[int, ...]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from router_lab.runtime.brief import BRIEF_COLUMNS, Brief, Prediction
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.features import DENSE, extract, most_counted
-from router_lab.runtime.heads import guarded, guarded_many, head
+from router_lab.runtime.heads import biases, guarded, guarded_many, head
 from router_lab.runtime.model import PolicySpec, cost_from_link, cost_to_link
 from router_lab.runtime.vectors import Floats, Steering, Vectors
 
@@ -45,7 +45,7 @@ class Predictor:
         )
         self._row_of[linear.seen] = np.arange(1, len(linear.seen) + 1, dtype=self._row_of.dtype)
         self._rows = linear.weights
-        self._scale, self._bias = linear.scale, linear.bias
+        self._scale, self._bias = linear.scale, biases(spec)
         # Whole numbers, whose products sum to less than 2**53: exact as float64 in whatever order
         # BLAS adds them.
         self._dense, self._dense_scale = linear.dense.astype(np.float64), linear.dense_scale
@@ -59,8 +59,11 @@ class Predictor:
         self._features = np.arange(len(DENSE))
         self._steering = None if linear.vector is None else Steering(linear.vector)
         blind = not (len(linear.seen) or linear.dense.any())
-        self._rates = [self._bounded(row.copy()) for row in linear.bias] if blind else None
+        self._rates = [self._bounded(row.copy()) for row in self._bias] if blind else None
         self._guard, self._reference = spec.suffix_guard, spec.reference
+        own = spec.heads
+        # The row of a prompt's head is so far below the prompt's.
+        self._below, self._slack = (0, 0.0) if own is None else (len(linear.bias), own.slack)
         few = 2 * self._half <= BRIEF_COLUMNS
         self._brief = Brief(spec, self._row_of, self._scores, self._least, self._most) if few else None
 
@@ -79,7 +82,8 @@ class Predictor:
         found = self._one(text, row, added)
         if not self._guard:
             return found
-        return guarded(found, self._one(head(text, self._guard), row, added), self._reference)
+        begun = self._one(head(text, self._guard), row + self._below, added)
+        return guarded(found, begun, self._reference, self._slack)
 
     def _one(self, text: str, row: int, added: Floats | None) -> Prediction:
         if added is None:
@@ -116,9 +120,9 @@ class Predictor:
         found = self._many(texts, rows, vectors)
         if not self._guard:
             return found
-        begun = self._many([head(text, self._guard) for text in texts], rows, vectors)
+        begun = self._many([head(text, self._guard) for text in texts], rows + self._below, vectors)
         coverage = np.minimum(found.coverage, begun.coverage)
-        return Predictions(*guarded_many(found[:2], begun[:2], self._reference), coverage)
+        return Predictions(*guarded_many(found[:2], begun[:2], self._reference, self._slack), coverage)
 
     def _many(
         self, texts: Sequence[str], rows: NDArray[np.integer[Any]], vectors: Vectors | None

@@ -111,6 +111,10 @@ def _numbers(spec: PolicySpec) -> Iterator[str]:
         yield f"suffix_guard {guard!r} is not a whole number of words from 0 to {MOST_GUARDED}"
     elif guard and spec.linear.vector is not None:
         yield f"suffix_guard {guard} beside vectors, which are of whole prompts"
+    if spec.heads is not None and not guard:
+        yield "heads without a suffix_guard, which says what a head is"
+    if spec.heads is not None and not (real(spec.heads.slack) and 0 <= spec.heads.slack <= 1):
+        yield f"heads: slack {spec.heads.slack!r} is not a number from 0 to 1"
     if spec.point not in spec.points:
         yield f"point {spec.point!r} is not among the points {sorted(spec.points)}"
     for row in spec.limits:
@@ -200,6 +204,8 @@ def _linear(spec: PolicySpec) -> Iterator[str]:
         ("dense_scale", linear.dense_scale, (width,), np.float64),
         ("cost_bounds", linear.cost_bounds, (2, width // 2), np.float64),
     )
+    if spec.heads is not None:
+        yield from _arrays("heads", ("bias", spec.heads.bias, linear.bias.shape, np.float64))
     if seen and (linear.seen[-1] >= spec.featuriser.buckets or (linear.seen[1:] <= linear.seen[:-1]).any()):
         yield f"linear: seen is not sorted without repeats below {spec.featuriser.buckets}"
     if linear.weights[0].any():

@@ -131,15 +131,17 @@ function standardised({ centre, spread }, given) {
   });
 }
 
-// Where there is a guard: of every candidate the least that the whole text or its head says for it beside the reference.
+// Where there is a guard: of every candidate the least that the whole text or its head says for it beside the reference,
+// the head with biases of its own and some slack, where it has them.
 function predict(policy, text, suite, given) {
-  const whole = predicted(policy, text, suite, given), words = policy.suffix_guard ?? 0;
+  const { bias } = policy.linear, { suffix_guard: words = 0, heads = { bias, slack: 0 }, reference: own } = policy;
+  const whole = predicted(policy, text, suite, given, bias);
   if (!words) return whole;
-  const begun = predicted(policy, head(text, words), suite, given), own = policy.reference;
+  const begun = predicted(policy, head(text, words), suite, given, heads.bias);
   const beside = (name) => whole[name].map((value, j) => [value, begun[name][j], whole[name][own], begun[name][own]]);
   return {
     ...whole,
-    quality: beside("quality").map(([a, b, x, y]) => x + Math.min(a - x, b - y)),
+    quality: beside("quality").map(([a, b, x, y]) => x + Math.min(a - x, b - y + heads.slack)),
     cost: beside("cost").map(([a, b, x, y]) => x - Math.min(x - a, y - b)),
     coverage: Math.min(whole.coverage, begun.coverage),
   };
@@ -151,7 +153,7 @@ function head(text, words) {
   return last < 0 ? "" : parts.slice(0, places[last] + 1).join("");
 }
 
-function predicted(policy, text, suite, given) {
+function predicted(policy, text, suite, given, biases) {
   const { linear, featuriser, vector } = policy;
   if (given && !vector) throw Error("vector: this policy was fitted without");
   const found = features(text, featuriser);
@@ -163,7 +165,7 @@ function predicted(policy, text, suite, given) {
   const rows = found.buckets.map((bucket) => policy.seen.get(bucket) ?? 0);
   const size = rows.length || 1;
   const root = Math.sqrt(size);
-  const bias = linear.bias[policy.suites.indexOf(suite) + 1];
+  const bias = biases[policy.suites.indexOf(suite) + 1];
   const units = given ? standardised(vector, given) : null;
   const first = (policy.seen.size + 1) * width;  // the vector's weights come after those of the buckets
   const quality = [], cost = [];

@@ -2,7 +2,7 @@
 tests/runtime/test_golden.py holds their hashes, and every version loads for ever. A key that is added within a version
 gets an artifact of its own beside them.
 
-    python tests/golden/make.py tests/golden/v1 bounded sessions guarded
+    python tests/golden/make.py tests/golden/v1 bounded sessions guarded heads
     python tests/golden/make.py tests/golden/v2 vector
     python tests/golden/make.py tests/golden/v3 pieces steered
     python tests/golden/make.py tests/golden/v4 chains steered-chains shared turns under-cap
@@ -29,6 +29,7 @@ from router_lab.runtime.chains import MOST_STAGES, Judge, Stage, Term, UnderCap
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.golden import ANSWERS, PROMPTS, walk
 from router_lab.runtime.harness import Harness
+from router_lab.runtime.heads import Begun
 from router_lab.runtime.model import (
     Candidate,
     Limits,
@@ -234,6 +235,15 @@ def guarded(spec: PolicySpec) -> PolicySpec:
     return dataclasses.replace(spec, name="golden-guarded", suffix_guard=3)
 
 
+def with_heads(spec: PolicySpec) -> PolicySpec:
+    """The guarded policy, whose prompts' heads have a level of their own, and some slack."""
+    draw = np.random.default_rng(17)
+    bias = spec.linear.bias + draw.uniform(-0.2, 0.2, spec.linear.bias.shape)
+    count = len(spec.profiles)
+    bias[:, count:] = np.abs(spec.linear.bias[:, count:] + draw.uniform(-0.002, 0.002, (len(bias), count)))
+    return dataclasses.replace(guarded(spec), name="golden-heads", heads=Begun(bias, 0.0625))
+
+
 def in_pieces(spec: Any) -> Any:
     """The same policy with points of several pieces of both kinds, of both alone, and one that leaves all as it is."""
     points = {
@@ -415,6 +425,7 @@ def main() -> None:
         "log2ish": logarithmic(spec),
         "bounded": bounded(spec),
         "guarded": guarded(spec),
+        "heads": with_heads(spec),
         "unknown": dataclasses.replace(spec, name="golden-unknown", coverage_unknown=0.7),
         "sessions": in_sessions(spec),
         "vector": steered(logarithmic(spec)),

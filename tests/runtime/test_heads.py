@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from router_lab.runtime.artifact import load_policy, save_policy
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.features import DENSE, Featuriser
-from router_lab.runtime.heads import guarded, guarded_many, head
+from router_lab.runtime.heads import Begun, guarded, guarded_many, head, heads_in
 from router_lab.runtime.model import Linear
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.vectors import VectorScale
@@ -56,6 +57,16 @@ def test_the_worse_of_two_predictions_by_hand() -> None:
     assert quality == pytest.approx((0.4, 0.8)) and cost == pytest.approx((0.25, 0.75))
 
 
+def test_what_a_head_is_forgiven_by_hand() -> None:
+    """Beside the reference, column 1, the head says −.375 and the prompt −.125: with .125 forgiven that is −.25, with
+    .5 it is the prompt's own word. Dollars and the reference itself are forgiven nothing."""
+    whole, begun = ((0.75, 0.875), (0.25, 1.0), 1.0), ((0.5, 0.875), (0.5, 1.0), 1.0)
+    for slack, quality in ((0.0, 0.5), (0.125, 0.625), (0.5, 0.75)):
+        assert guarded(whole, begun, 1, slack) == ((quality, 0.875), (0.5, 1.0), 1.0)
+        many = guarded_many(*((np.array([q]), np.array([c])) for q, c, _ in (whole, begun)), 1, slack)
+        assert [part.tolist() for part in many] == [[[quality, 0.875]], [[0.5, 1.0]]]
+
+
 def knowing(seed: int) -> Linear:
     """Every bucket of 2**12 has weights of its own, and so have the byte counts."""
     draw = np.random.default_rng(seed)
@@ -68,23 +79,32 @@ def knowing(seed: int) -> Linear:
     )
 
 
-def both(make_spec: Any, words: int, seed: int = 0) -> tuple[Policy, Policy]:
-    """The same policy with a guard of so many words, and without."""
-    spec = {"linear": knowing(seed), "featuriser": Featuriser(buckets=1 << 12, cap=500)}
-    return Policy(make_spec(**spec, suffix_guard=words)), Policy(make_spec(**spec))
+def own_level(seed: int) -> Begun:
+    return Begun(0.5 + np.random.default_rng(seed).uniform(-0.1, 0.1, (3, 6)), 0.03)
 
 
-def test_nobody_is_moved_by_the_words_that_a_guard_leaves_out(make_spec: Any) -> None:
-    """Whatever three words are added: no candidate stands better beside the reference than the prompt alone says."""
-    guarding, plain = both(make_spec, 3)
-    reference = plain.spec.reference
+def both(make_spec: Any, words: int, heads: Begun | None = None) -> tuple[Policy, Policy]:
+    """The same policy with a guard of so many words, and one without that predicts as this one does heads."""
+    spec = {"linear": knowing(0), "featuriser": Featuriser(buckets=1 << 12, cap=500)}
+    guarding = Policy(make_spec(**spec, suffix_guard=words, heads=heads))
+    if heads is not None:
+        spec["linear"] = dataclasses.replace(knowing(0), bias=heads.bias)
+    return guarding, Policy(make_spec(**spec))
+
+
+@pytest.mark.parametrize("heads", [None, own_level(1)])
+def test_nobody_is_moved_by_the_words_that_a_guard_leaves_out(make_spec: Any, heads: Begun | None) -> None:
+    """Whatever three words are added: no candidate stands better beside the reference than the prompt alone says as a
+    head, by more than the slack."""
+    guarding, plain = both(make_spec, 3, heads)
+    reference, slack = plain.spec.reference, 0.0 if heads is None else heads.slack
 
     @given(SOME, st.lists(WORD, min_size=3, max_size=3))
     @settings(max_examples=200)
     def check(text: str, added: list[str]) -> None:
         (alone,), (paid,) = plain.predict([text.rstrip()])
         (quality,), (cost,) = guarding.predict([" ".join([text, *added])])
-        assert (quality - quality[reference] <= alone - alone[reference] + 1e-12).all()
+        assert (quality - quality[reference] <= alone - alone[reference] + slack + 1e-12).all()
         assert (cost[reference] - cost <= paid[reference] - paid + 1e-12).all()
 
     check()
@@ -95,13 +115,25 @@ def test_one_is_guarded_as_among_many(make_spec: Any) -> None:
     for words in (1, 3, 1000):
         guarding, plain = both(make_spec, words)
         assert guarding.spec.suffix_guard == words
-        many = guarding.predictions(texts)
-        by_hand = [plain.predictions(some) for some in (texts, [head(text, words) for text in texts])]
-        quality, cost = guarded_many(by_hand[0][:2], by_hand[1][:2], plain.spec.reference)
+        check_one_and_many(guarding, [plain, plain], texts, 0.0)
+        level = own_level(words)
+        guarding, as_heads = both(make_spec, words, level)
+        check_one_and_many(guarding, [plain, as_heads], texts, level.slack)
+
+
+def check_one_and_many(guarding: Policy, plain: list[Policy], texts: list[str], slack: float) -> None:
+    """`plain`: who predicts prompts, and who their heads, as `guarding` does. In every suite and in none."""
+    words, reference = guarding.spec.suffix_guard, guarding.spec.reference
+    for suite in (None, *guarding.spec.suites):
+        suites = [suite] * len(texts)
+        many = guarding.predictions(texts, suites)
+        whole = plain[0].predictions(texts, suites)
+        begun = plain[1].predictions([head(text, words) for text in texts], suites)
+        quality, cost = guarded_many(whole[:2], begun[:2], reference, slack)
         assert many.quality.tolist() == quality.tolist() and many.cost_usd.tolist() == cost.tolist()
-        assert many.coverage.tolist() == np.minimum(by_hand[0].coverage, by_hand[1].coverage).tolist()
+        assert many.coverage.tolist() == np.minimum(whole.coverage, begun.coverage).tolist()
         for row, text in enumerate(texts):
-            decision = guarding.decide(text)
+            decision = guarding.decide(text, suite=suite)
             assert list(decision._quality) == many.quality[row].tolist()
             assert list(decision._cost) == many.cost_usd[row].tolist()
             assert decision._coverage == many.coverage[row]
@@ -112,6 +144,32 @@ def test_a_guard_is_saved_with_the_policy_and_absent_without(make_spec: Any, tmp
         saved = save_policy(policy, tmp_path / str(number))
         assert load_policy(saved).spec.suffix_guard == policy.spec.suffix_guard
         assert ("suffix_guard" in (saved / "policy.json").read_text()) == (policy.spec.suffix_guard > 0)
+
+
+def test_a_level_of_heads_is_saved_with_the_policy(make_spec: Any, tmp_path: Any) -> None:
+    level = own_level(5)
+    policy, _ = both(make_spec, 7, level)
+    saved = save_policy(policy, tmp_path / "saved")
+    found = load_policy(saved).spec.heads
+    assert found is not None and found.slack == level.slack and found.bias.tolist() == level.bias.tolist()
+    for wrong in ({"bias": [[0.5]]}, {"bias": [[0.5]], "slack": 0.0, "more": 1}):
+        with pytest.raises(PolicyError, match="heads: unknown or missing keys"):
+            heads_in(wrong)
+
+
+@pytest.mark.parametrize(
+    ("words", "heads", "rule"),
+    [
+        (0, own_level(0), "heads without a suffix_guard"),
+        (3, own_level(0)._replace(slack=-0.1), "heads: slack -0.1 is not a number from 0 to 1"),
+        (3, own_level(0)._replace(slack=float("nan")), "heads: slack nan is not a number"),
+        (3, Begun(np.full((2, 6), 0.5), 0.1), r"heads: bias is float64\[2, 6\], not .*\[3, 6\]"),
+        (3, Begun(np.full((3, 6), np.inf), 0.1), "heads: bias holds a number that is not finite"),
+    ],
+)
+def test_a_level_of_heads_has_rules(make_spec: Any, words: int, heads: Begun, rule: str) -> None:
+    with pytest.raises(PolicyError, match=rule):
+        Policy(make_spec(suffix_guard=words, heads=heads))
 
 
 @pytest.mark.parametrize("words", [-1, 1001, 2.0, True])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,14 +11,14 @@ import pandas as pd
 import pytest
 
 from router_lab.config import Recipe
-from router_lab.fit import fit_policy
+from router_lab.fit import coverage, fit_policy
 from router_lab.fit.design import Design
 from router_lab.fit.fitters.blend import Blend
-from router_lab.fit.model import crossfit
+from router_lab.fit.model import Model, Predicted, crossfit
 from router_lab.fit.task import Task
 from router_lab.outcomes import OutcomeMatrix, validate_outcomes
 from router_lab.runtime.errors import InputError
-from router_lab.runtime.heads import head
+from router_lab.runtime.heads import guarded_many, head
 
 EASY, HARD = "easy sum of small numbers such as two and three", "hard proof"
 TAIL = "so please answer this with as few words as possible"
@@ -91,6 +92,68 @@ def test_heads_are_predicted_fold_by_fold() -> None:
     task: Any = SimpleNamespace(targets=np.zeros((4, 2)), design=SimpleNamespace(heads=object()))
     found = crossfit(task, np.array([0, 0, 1, 1]), cast(Any, Fake()), 0)
     assert found.begun is not None and found.begun[:, 0].tolist() == [2, 2, 0, 0]
+
+
+def learned(frame: pd.DataFrame) -> tuple[Task, Model]:
+    data = OutcomeMatrix.from_frame(validate_outcomes(frame))
+    task = Task.of(data, Design.of(data.prompts, None, WORDS))
+    return task, Blend().fit(task, np.arange(len(data)))
+
+
+def test_heads_say_as_much_as_prompts_on_the_mean() -> None:
+    """Every prompt here has the same last words, which say something; a head, which lacks them, is not shifted by that."""
+    task, model = learned(outcomes(60))
+    rows = np.arange(60)
+    heads = task.design.heads
+    assert heads is not None and model.begun_centre is not None
+    assert np.abs(model.begun(task, rows).mean(axis=0)).max() < 1e-6
+    told = model.text.predict(heads.matrix[rows])
+    assert np.abs((told - model.centre[task.suite]).mean(axis=0)).max() > 1e-3
+    bias = model.begun_bias()
+    assert bias is not None and bias.shape == (2, 4)
+    shift = bias - model.compile(task).bias
+    assert shift == pytest.approx(model.blend * (model.centre - model.begun_centre))
+    assert model.blend.min() > 0 and np.abs(shift).max() > 1e-3
+
+
+def test_the_slack_of_heads_by_hand() -> None:
+    """Of three prompts (the fourth has none) the head says .125 less, .125 more and .25 less for column 0 beside the
+    reference, column 1; mean 1/12, squares 1/64, 1/64 and 4/64: deviation sqrt(6/192 − 1/144) = .1559, of which .6 is
+    .0935."""
+    rates, text, begun = np.full((4, 4), 0.5), np.zeros((4, 4)), np.zeros((4, 4))
+    text[:, 0], begun[:, 0] = (0.125, 0.0, 0.25, 0.0), (0.0, 0.125, 0.125, 0.5)
+    begun[:, 1] = (0.0, 0.0, 0.125, 0.0)
+    bounds, texts = np.array([[0.0, 0.0], [1.0, 1.0]]), np.array([True, True, True, False])
+    task: Any = SimpleNamespace(half=2, bounds=bounds, texts=texts)
+    bare = Predicted(task, rates, text, np.zeros(4), np.ones(4), 1, begun)
+    assert bare.slack == 0 and bare.slackened().slack == 0.0935
+    (quality, _), (strict, _) = (found._read(rates) for found in (bare.slackened(), bare))
+    assert strict[:, 0].tolist() == [0.5, 0.5, 0.5, 0.5]
+    assert quality[:, 0] == pytest.approx([0.5935, 0.5, 0.5935, 0.5])
+    assert replace(bare, begun=None).slackened().slack == 0
+    nothing: Any = SimpleNamespace(half=2, bounds=bounds, texts=np.zeros(4, bool))
+    assert replace(bare, task=nothing).slackened().slack == 0
+
+
+def test_a_policy_holds_what_its_fit_found_of_heads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two suites, so that suites are held out as well: with the same slack as everywhere."""
+    frame, given, apart = outcomes(), list[float](), list[float]()
+    frame["suite"] = np.where(frame["sample_id"].str.len() > 3, "s", "t")
+
+    def seen(*parts: Any) -> Any:
+        given.append(parts[3])
+        apart.append(float(np.abs((parts[0][0] - parts[1][0]).mean(axis=0)).max()))
+        return guarded_many(*parts)
+
+    monkeypatch.setattr(coverage, "guarded_many", seen)
+    spec = fit_policy(recipe(suffix_guard=WORDS), frame).spec
+    assert spec.heads is not None and spec.heads.bias.shape == spec.linear.bias.shape
+    assert 0 < spec.heads.slack < 0.5 and given and set(given) == {spec.heads.slack}
+    assert np.abs(spec.heads.bias - spec.linear.bias).max() > 1e-3 and max(apart) < 0.03
+    assert fit_policy(recipe(), frame).spec.heads is None
+    rates = fit_policy(recipe(suffix_guard=WORDS, fitter="rates"), frame).spec
+    assert rates.heads is not None and rates.heads.slack == 0
+    assert rates.heads.bias.tolist() == rates.linear.bias.tolist()
 
 
 def test_vectors_of_whole_prompts_are_refused() -> None:
