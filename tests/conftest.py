@@ -1,5 +1,6 @@
 """Shared by all tests, tests/runtime included, which run beside numpy alone: nothing heavy is imported here."""
 
+import gc
 import resource
 import signal
 import subprocess
@@ -28,6 +29,12 @@ LONG = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {name: place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: places.get(item.path.stem, len(LONG)))
+
+
+def pytest_collection_finish() -> None:
+    """What all tests import is never garbage: a collection need not look through half a million objects of it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,6 @@ import gc
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +18,7 @@ from router_lab.racing.elimination import eliminations_of
 from router_lab.racing.race import RaceRule
 from router_lab.runtime.errors import InputError
 from router_lab.sweep import RaceOptions, run_sweep
+from tests import warm
 from tests.servers.race_grid import DEAR, RIGHT, decisions, race_servers
 
 pytestmark = [
@@ -27,7 +26,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore:The 'initial' parameter:DeprecationWarning"),
 ]
-ROUTER_LAB = str(Path(sys.executable).with_name("router-lab"))
 
 
 @pytest.fixture(autouse=True)
@@ -92,18 +90,16 @@ def test_kill_9_in_the_middle_changes_no_decision(tmp_path: Path) -> None:
     with race_servers(tmp_path / "whole", 40) as (file, _):
         run_sweep(file, tmp_path / "whole/logs", race=options(), quiet=True)
     with race_servers(tmp_path / "cut", 40, delay=0.05) as (file, servers):
-        command = [ROUTER_LAB, "sweep", str(file), "--race", "--log-dir", str(tmp_path / "cut/logs")]
+        command = ["sweep", str(file), "--race", "--log-dir", str(tmp_path / "cut/logs")]
         environment = {**os.environ, "XDG_DATA_HOME": str(tmp_path / "data")}
-        process = subprocess.Popen(
-            command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        )
+        process = warm.Warm(command, env=environment)
         while sum(len(server.requests) for server in servers) < 45 and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         process.wait()
         with (tmp_path / "cut/logs/race.jsonl").open("a") as file_:
             file_.write('{"wave": 9, "lo')  # a line torn by a power cut
-        done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+        done = warm.run(command, env=environment)
         assert done.returncode == 0, done.stderr
         assert "leaves" in done.stderr and "echo: settled on openai-api/local/good after" in done.stderr
     assert decisions(tmp_path / "cut/logs") == decisions(tmp_path / "whole/logs")
@@ -112,13 +108,13 @@ def test_kill_9_in_the_middle_changes_no_decision(tmp_path: Path) -> None:
 def test_a_race_over_a_sweep_that_was_killed_asks_for_nothing_again(tmp_path: Path) -> None:
     """The sweep's logs began with all samples, the race's first wave asks for fewer."""
     with race_servers(tmp_path, 40, delay=0.05) as (file, servers):
-        command = [ROUTER_LAB, "sweep", str(file), "--log-dir", str(tmp_path / "logs")]
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        command = ["sweep", str(file), "--log-dir", str(tmp_path / "logs")]
+        process = warm.Warm(command)
         while sum(len(server.requests) for server in servers) < 60 and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        subprocess.run([*command, "--race"], check=True, capture_output=True, text=True)
+        warm.run([*command, "--race"]).check_returncode()
         # Two connections a model: what was in flight, and what was answered but not yet written down.
         assert sum(count - 1 for server in servers for count in server.prompts().values()) <= 12
 
@@ -126,8 +122,8 @@ def test_a_race_over_a_sweep_that_was_killed_asks_for_nothing_again(tmp_path: Pa
 @pytest.mark.parametrize("race", [["--race"], []])
 def test_an_interrupt_is_said_and_the_same_command_goes_on(tmp_path: Path, race: list[str]) -> None:
     with race_servers(tmp_path, 40, delay=0.05) as (file, servers):
-        command = [ROUTER_LAB, "sweep", str(file), *race, "--log-dir", str(tmp_path / "logs")]
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        command = ["sweep", str(file), *race, "--log-dir", str(tmp_path / "logs")]
+        process = warm.Warm(command)
         while sum(len(server.requests) for server in servers) < 24 and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
@@ -135,7 +131,8 @@ def test_an_interrupt_is_said_and_the_same_command_goes_on(tmp_path: Path, race:
         assert process.returncode == 130, told
         assert f"interrupted: what was finished is kept in {tmp_path / 'logs'}; the same" in told
         assert " failed" not in told
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        done = warm.run(command)
+        assert done.returncode == 0, done.stderr
         needed = 120 - (int(done.stderr.split("race left out ")[1].split()[0]) if race else 0)
         # Two connections a model: what was in flight is asked for again, and nothing else.
         assert sum(len(server.requests) for server in servers) - needed <= 6
@@ -156,22 +153,14 @@ def test_the_dear_wait_for_a_scout_and_catch_up_where_nothing_was_settled(tmp_pa
         outcomes, _ = collect([tmp_path / "whole/logs"], prices=tmp_path / "whole/prices.yaml")
         assert set(outcomes["inclusion"]) == {1.0} and set(outcomes["status"]) == {"ok"}
     with race_servers(tmp_path / "cut", 40, 0.05, DEAR, race={"margin": 0.02}) as (file, servers):
-        command = [
-            ROUTER_LAB,
-            "sweep",
-            str(file),
-            "--race",
-            "--log-dir",
-            str(tmp_path / "cut/logs"),
-            "--quiet",
-        ]
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        command = ["sweep", str(file), "--race", "--log-dir", str(tmp_path / "cut/logs"), "--quiet"]
+        process = warm.Warm(command)
         while sum(len(server.requests) for server in servers) < 112 and process.poll() is None:
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert process.returncode == -signal.SIGKILL
-        subprocess.run(command, check=True, capture_output=True)
+        warm.run(command).check_returncode()
     assert decisions(tmp_path / "cut/logs") == lines
 
 
