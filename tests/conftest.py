@@ -26,9 +26,21 @@ LONG = (
 """Files of a minute: they begin first, so that none of them is what everybody waits for at the end."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+BESIDE_NUMPY = "test_runtime_tests_pass_beside_numpy_alone"
+BESIDE_MORE = {"test_clients", "test_keys", "test_release", "test_store_under_fire"}
+"""Files of tests/runtime with tests that need more than numpy, and are skipped where it stands alone."""
+
+
+@pytest.hookimpl(trylast=True)  # when -k has chosen
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     places = {name: place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: places.get(item.path.stem, len(LONG)))
+    if any(item.name == BESIDE_NUMPY for item in items):  # it runs these, on the code as it is installed
+        folder = ROOT / "tests" / "runtime"
+        twice = [one for one in items if one.path.parent == folder and one.path.stem not in BESIDE_MORE]
+        config.hook.pytest_deselected(items=twice)
+        left = set(twice)
+        items[:] = [one for one in items if one not in left]
 
 
 def pytest_collection_finish() -> None:

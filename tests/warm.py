@@ -24,9 +24,11 @@ from contextlib import suppress
 from pathlib import Path
 
 IMPORTED = (
-    "router_lab.cli.sweep", "router_lab.cli.collect", "router_lab.cli.fit", "router_lab.cli.verify", "router_lab.sweep",
-    "router_lab.collect", "router_lab.fit", "router_lab.racing.elimination", "inspect_ai.agent._acp.server",
-    "inspect_ai.model._providers.anthropic", "inspect_ai.model._openai_responses", "inspect_ai.model._providers.providers",
+    "router_lab.cli.sweep", "router_lab.cli.collect", "router_lab.cli.fit", "router_lab.cli.verify", "router_lab.cli.gate",
+    "router_lab.cli.report", "router_lab.cli.diff", "router_lab.cli.publish", "router_lab.cli.route", "router_lab.sweep",
+    "router_lab.collect", "router_lab.fit", "router_lab.gates", "router_lab.replay", "router_lab.report",
+    "router_lab.racing.elimination", "inspect_ai.agent._acp.server", "inspect_ai.model._providers.anthropic",
+    "inspect_ai.model._openai_responses", "inspect_ai.model._providers.providers",
 )  # fmt: skip
 
 
@@ -92,6 +94,28 @@ def run(
     return subprocess.CompletedProcess(list(arguments), process.wait(), stdout, stderr)
 
 
+SHIM = """#!{python} -SE
+import json, os, socket, sys
+line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+line.connect({address!r})
+socket.send_fds(line, [b"."], [0, 1, 2])
+asked = {{"arguments": sys.argv[1:], "env": dict(os.environ), "cwd": os.getcwd()}}
+line.sendall(json.dumps(asked).encode() + b"\\n")
+os._exit(int(line.makefile().read().split()[1]))
+"""
+
+
+def on_path(folder: Path) -> str:
+    """A PATH for scripts on which `router-lab` is such a process and `python` the one that runs tests.
+
+    `folder` gets the command. It takes no signals: a script that sends one wants the installed command.
+    """
+    command = folder / "router-lab"
+    command.write_text(SHIM.format(python=sys.executable, address=_imported()))
+    command.chmod(0o755)
+    return os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]])
+
+
 @functools.cache
 def _imported() -> str:
     """The address of this test process' own server, which ends with it."""
@@ -127,12 +151,14 @@ def _serve(address: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
         door.bind(address)
         door.listen()
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # those who wait for a command end by themselves
         gc.collect()
         gc.freeze()  # what all share stays shared
         print("ready", flush=True)
         while True:
             asked, _, _ = select.select([door, sys.stdin], [], [])
+            with suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
             if sys.stdin in asked:
                 return
             line, _ = door.accept()
@@ -144,7 +170,6 @@ def _serve(address: str) -> None:
 
 def _attend(line: socket.socket) -> None:
     """Begins one command, says its id, waits for it, says its status."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _, files, _, _ = socket.recv_fds(line, 1, 3)
     asked = json.loads(line.makefile().readline())
     pid = os.fork()
