@@ -20,10 +20,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 LONG = (
-    "test_readme", "test_wheel", "test_sweep_race", "test_sweep_money", "test_mlflow", "test_sweep", "test_walks",
-    "test_siege",
+    "test_wheel", "test_sweep_money", "test_sweep_race", "test_mlflow", "test_sweep", "test_walks", "test_nightly",
+    "test_siege", "test_kernels", "test_looks", "test_notebooks", "test_sweep_held", "test_certificate_shape",
+    "test_sweep_teams",
 )  # fmt: skip
-"""Files of a minute: they begin first, so that none of them is what everybody waits for at the end."""
+"""Files of half a minute: they begin first, so that none of them is what everybody waits for at the end."""
 
 
 BESIDE_NUMPY = "test_runtime_tests_pass_beside_numpy_alone"
