@@ -137,9 +137,6 @@ def _imported() -> str:
         server.stdin.close()
         server.wait()
         server.stdout.close()
-        with suppress(OSError):
-            Path(address).unlink()
-            Path(folder).rmdir()
 
     atexit.register(end)
     return address
@@ -159,7 +156,9 @@ def _serve(address: str) -> None:
             with suppress(ChildProcessError):
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass
-            if sys.stdin in asked:
+            if sys.stdin in asked:  # its end: who began this is over
+                Path(address).unlink()
+                Path(address).parent.rmdir()
                 return
             line, _ = door.accept()
             if os.fork() == 0:
