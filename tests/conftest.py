@@ -1,5 +1,6 @@
 """Shared by all tests, tests/runtime included, which run beside numpy alone: nothing heavy is imported here."""
 
+import gc
 import resource
 import signal
 import subprocess
@@ -19,15 +20,34 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 LONG = (
-    "test_readme", "test_wheel", "test_sweep_race", "test_sweep_money", "test_mlflow", "test_sweep", "test_walks",
-    "test_siege",
+    "test_wheel", "test_sweep_money", "test_sweep_race", "test_mlflow", "test_sweep", "test_walks", "test_nightly",
+    "test_siege", "test_kernels", "test_looks", "test_notebooks", "test_sweep_held", "test_certificate_shape",
+    "test_sweep_teams",
 )  # fmt: skip
-"""Files of a minute: they begin first, so that none of them is what everybody waits for at the end."""
+"""Files of half a minute: they begin first, so that none of them is what everybody waits for at the end."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+BESIDE_NUMPY = "test_runtime_tests_pass_beside_numpy_alone"
+BESIDE_MORE = {"test_clients", "test_keys", "test_release", "test_store_under_fire"}
+"""Files of tests/runtime with tests that need more than numpy, and are skipped where it stands alone."""
+
+
+@pytest.hookimpl(trylast=True)  # when -k has chosen
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     places = {name: place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: places.get(item.path.stem, len(LONG)))
+    if any(item.name == BESIDE_NUMPY for item in items):  # it runs these, on the code as it is installed
+        folder = ROOT / "tests" / "runtime"
+        twice = [one for one in items if one.path.parent == folder and one.path.stem not in BESIDE_MORE]
+        config.hook.pytest_deselected(items=twice)
+        left = set(twice)
+        items[:] = [one for one in items if one not in left]
+
+
+def pytest_collection_finish() -> None:
+    """What all tests import is never garbage: a collection need not look through half a million objects of it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -40,23 +40,29 @@ class Played:
     seconds: float
 
 
-def play(folder: Path) -> list[Played]:
-    """Every walk of the page, in `folder`, which gets what a clone holds; shell variables live on between walks."""
+def play(folder: Path, path: str | None = None) -> list[Played]:
+    """Every walk of the page, in `folder`, which gets what a clone holds; shell variables live on between walks.
+
+    `path`: where commands are found, else beside this Python first.
+    """
+    bin_folder = str(Path(sys.executable).parent)
+    path = path or f"{bin_folder}{os.pathsep}{os.environ['PATH']}"
     for name in ("evals", "datasets"):
         shutil.copytree(
             ROOT / name, folder / name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
         )
     (folder / STATE).touch()
-    return [_play(folder, m["name"], m["commands"]) for m in WALK.finditer(PAGE.read_text(encoding="utf-8"))]
+    return [
+        _play(folder, path, m["name"], m["commands"]) for m in WALK.finditer(PAGE.read_text(encoding="utf-8"))
+    ]
 
 
-def _play(folder: Path, name: str, commands: str) -> Played:
+def _play(folder: Path, path: str, name: str, commands: str) -> Played:
     script = (
         f"set -eo pipefail\nsource ./{STATE}\n{commands}\ndeclare -p old new 2>/dev/null > {STATE} || true\n"
     )
-    bin_folder = str(Path(sys.executable).parent)
     env = {
-        **os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}", "NO_COLOR": "1", "COLUMNS": "100",
+        **os.environ, "PATH": path, "NO_COLOR": "1", "COLUMNS": "100",
         "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_TRACKING_URI": "", "PYTHONUTF8": "1",
     }  # fmt: skip
     start = time.monotonic()

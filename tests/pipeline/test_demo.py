@@ -6,7 +6,8 @@ from pathlib import Path
 
 from router_lab import load_policy
 from router_lab.outcomes import read_calls, read_outcomes
-from tests.pipeline.conftest import Demo, router_lab
+from tests import warm
+from tests.pipeline.conftest import Demo
 
 
 def test_ends_with_a_policy_and_a_verdict(demo: Demo) -> None:
@@ -48,14 +49,14 @@ def test_losing_the_mlflow_database_loses_nothing_that_fit_needs(
     (kept / "mlflow.db").unlink()
     shutil.rmtree(kept / "mlflow-artifacts")
     recipe, outcomes = root / "policies" / "demo" / "recipe.yaml", kept / "outcomes.parquet"
-    done = router_lab("fit", recipe, "--outcomes", outcomes, "--out", kept / "again", cwd=root)
+    done = warm.run(["fit", recipe, "--outcomes", outcomes, "--out", kept / "again"], cwd=root)
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip().splitlines()[-1]).name == demo.policy.name  # same outcomes, same bytes
 
 
 def test_collect_again_gives_the_same_bytes(demo: Demo, root: Path, tmp_path: Path) -> None:
     out = tmp_path / "outcomes.parquet"
-    done = router_lab("collect", demo.out / "logs", "--out", out, "--prices", "evals/prices.yaml", cwd=root)
+    done = warm.run(["collect", demo.out / "logs", "--out", out, "--prices", "evals/prices.yaml"], cwd=root)
     assert done.returncode == 0, done.stderr
     assert out.read_bytes() == (demo.out / "outcomes.parquet").read_bytes()
 
@@ -90,6 +91,6 @@ def test_teams_are_whole_and_their_certificate_is_recomputed(demo: Demo, root: P
     assert 0.3 <= best <= 0.9
     (policy,) = (folder / "policy").iterdir()
     assert str(policy) in demo.stdout and (folder / "report.html").exists()
-    done = router_lab("verify", policy, "--outcomes", folder / "outcomes.parquet", cwd=root)
+    done = warm.run(["verify", policy, "--outcomes", folder / "outcomes.parquet"], cwd=root)
     assert done.returncode == 0, done.stderr
     assert "fitted again: the same bytes" in done.stdout

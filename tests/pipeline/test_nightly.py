@@ -6,7 +6,6 @@ import gc
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import warm
 from tests.servers.batches import BatchLoopback
 from tests.servers.grid import price, write_project
 from tests.servers.meter import Tariff
@@ -49,6 +49,7 @@ class Night:
         self.failed: str | None = None
         self.told: dict[str, str] = {}
         self._folder, self._summary = folder, folder / "summary.md"
+        self._path = warm.on_path(folder)
         self.said = ""
         for step in job["steps"]:
             name = step.get("name")
@@ -66,8 +67,7 @@ class Night:
         noted = self._folder / "env.txt"
         noted.write_text("")
         keys = {"OPENAI_API_KEY": "x", "ANTHROPIC_API_KEY": "x", "NO_COLOR": "1"}
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        given = {"GITHUB_ENV": str(noted), "GITHUB_STEP_SUMMARY": str(self._summary), "PATH": path}
+        given = {"GITHUB_ENV": str(noted), "GITHUB_STEP_SUMMARY": str(self._summary), "PATH": self._path}
         done = subprocess.run(
             ["bash", "-eo", "pipefail", "-c", script], cwd=self._folder, capture_output=True, text=True, check=False,
             env={**os.environ, **env, **self.told, **keys, **given},

@@ -4,8 +4,6 @@ import gc
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +18,7 @@ from router_lab.providers.export import export_generations
 from router_lab.providers.store import file_name, read_recording, write_recording
 from router_lab.runtime.errors import InputError
 from router_lab.sweep import prepare, run_sweep
+from tests import warm
 from tests.servers.grid import price, write_project
 from tests.servers.loopback import Loopback, serving
 from tests.servers.wires import Reply
@@ -30,7 +29,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore:The 'initial' parameter:DeprecationWarning"),
 ]
-ROUTER_LAB = str(Path(sys.executable).with_name("router-lab"))
 
 EFFORTS = {
     "shots": {
@@ -134,10 +132,8 @@ def test_a_changed_preset_or_dataset_is_never_silently_reused(server: Loopback, 
     (tmp_path / "tasks.py").write_text(
         (tmp_path / "tasks.py").read_text().replace('word: str = "say"', 'word: str = "tell"')
     )
-    moved = subprocess.run(  # a task file is loaded once in a process
-        [ROUTER_LAB, "sweep", str(file), "--log-dir", str(tmp_path / "logs"), "--limit", "3"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    # A task file is loaded once in a process.
+    moved = warm.run(["sweep", file, "--log-dir", tmp_path / "logs", "--limit", "3"])
     assert "0 kept, 12 answered" in moved.stderr, moved.stderr
     outcomes, _ = collect([tmp_path / "logs"], prices=tmp_path / "prices.yaml")
     assert len(outcomes) == 12 and set(outcomes["prompt"].str[:4]) == {"tell"}
@@ -190,10 +186,7 @@ def test_recorded_generations_give_the_same_table(server: Loopback, tmp_path: Pa
     (tmp_path / "again/tasks.py").write_text(
         (tmp_path / "again/tasks.py").read_text().replace('"say"', '"never said"')
     )
-    unknown = subprocess.run(
-        [ROUTER_LAB, "sweep", str(file), "--log-dir", str(tmp_path / "new"), "--limit", "2"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    unknown = warm.run(["sweep", file, "--log-dir", tmp_path / "new", "--limit", "2"])
     assert "8 failed" in unknown.stderr, unknown.stderr
     outcomes, _ = collect([tmp_path / "new"], prices=tmp_path / "live/prices.yaml")
     assert set(outcomes["status"]) == {"infra"}
@@ -221,9 +214,9 @@ def test_kill_9_then_again_finishes_and_asks_for_no_finished_sample_twice(
 ) -> None:
     server.delay = 0.1
     file = project(tmp_path, max_connections=2, wave=12, **always)
-    command = [ROUTER_LAB, "sweep", str(file), "--log-dir", str(tmp_path / "logs")]
+    command = ["sweep", str(file), "--log-dir", str(tmp_path / "logs")]
     environment = {**os.environ, "XDG_DATA_HOME": str(tmp_path / "data")}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = warm.Warm(command, env=environment)
     while len(server.requests) < 24 and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
@@ -232,10 +225,10 @@ def test_kill_9_then_again_finishes_and_asks_for_no_finished_sample_twice(
     project(tmp_path, **{"max_connections": 2, "wave": 12, **always, **later})
     if not keep_buffer:
         environment["XDG_DATA_HOME"] = str(tmp_path / "fresh")
-    lacking = json.loads(CliRunner().invoke(cli, [*command[1:], "--dry-run", "--json"]).stdout)["total"][
+    lacking = json.loads(CliRunner().invoke(cli, [*command, "--dry-run", "--json"]).stdout)["total"][
         "samples"
     ]
-    told = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stderr
+    told = warm.run(command, env=environment).stderr
     # What --dry-run counts as lacking is what the sweep then generates; finished samples are in the buffers, too.
     assert f"48 samples: {48 - lacking} kept, {lacking} answered, 0 failed" in told
     assert 48 - lacking >= 24 - 8 and len(server.prompts()) == 48

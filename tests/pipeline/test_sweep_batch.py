@@ -3,8 +3,6 @@
 import gc
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from decimal import Decimal
@@ -20,6 +18,7 @@ from router_lab.collect import collect
 from router_lab.racing.race import RaceRule
 from router_lab.runtime.errors import InputError
 from router_lab.sweep import RaceOptions, prepare, run_sweep
+from tests import warm
 from tests.servers.batches import BatchLoopback
 from tests.servers.grid import price, write_project
 from tests.servers.meter import Tariff
@@ -28,7 +27,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-ROUTER_LAB = str(Path(sys.executable).with_name("router-lab"))
 HALF = {"openai/gpt-5-mini": price(0.25, 2, tiers={"batch": 0.5}),
         "anthropic/claude-haiku-4-5": price(1, 5, tiers={"batch": 0.5})}  # fmt: skip
 IN_FLIGHT = 5
@@ -84,15 +82,15 @@ def test_kill_9_pays_again_for_what_is_in_flight_and_no_more(
     one, two = servers
     one.batch_s = two.batch_s = 0.5
     file = project(tmp_path, one, two, 20)
-    command = [ROUTER_LAB, "sweep", str(file), "--batch", "--log-dir", str(tmp_path / "logs"), "--quiet"]
+    command = ["sweep", str(file), "--batch", "--log-dir", str(tmp_path / "logs"), "--quiet"]
     environment = {**os.environ, "XDG_DATA_HOME": str(tmp_path / "data")}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = warm.Warm(command, env=environment)
     while len(one.requests) + len(two.requests) < 3 * IN_FLIGHT and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
     one.batch_s = two.batch_s = 0.0
-    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    done = warm.run(command, env=environment)
     assert done.returncode == 0, done.stderr
     twice = [sum(count - 1 for count in server.prompts().values()) for server in servers]
     print(f"paid again after kill -9: {sum(twice)} requests of 40, at most {IN_FLIGHT} in flight a model")

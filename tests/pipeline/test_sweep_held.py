@@ -17,6 +17,7 @@ from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import append_line
 from router_lab.runtime.locks import FolderLock
 from router_lab.sweep import ledger, run_sweep
+from tests import warm
 from tests.servers.grid import price, write_project
 from tests.servers.loopback import serving
 
@@ -166,9 +167,8 @@ def test_two_sweeps_at_once_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("LOCAL_API_KEY", "x")
     with serving(delay=0.2) as server:
         file = _project(tmp_path, server.url)
-        command = [str(Path(sys.executable).with_name("router-lab")), "sweep", str(file), "--log-dir"]
-        command += [str(tmp_path / "logs"), "--quiet", "--limit", "12"]
-        twins = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+        command = ["sweep", file, "--log-dir", tmp_path / "logs", "--quiet", "--limit", "12"]
+        twins = [warm.Warm(command) for _ in range(2)]
         said = [twin.communicate()[1] for twin in twins]
         assert sorted(twin.returncode for twin in twins) == [0, 1], said
         loser = said[0] if twins[0].returncode else said[1]

@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +18,7 @@ from router_lab.runtime.model import Candidate
 from router_lab.sweep import run_sweep
 from router_lab.sweep.forecast import CellEstimate, render, total
 from router_lab.sweep.ledger import Ledger
+from tests import warm
 from tests.servers.grid import price, write_project
 from tests.servers.loopback import Loopback, serving
 from tests.servers.meter import Usage
@@ -28,7 +27,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-ROUTER_LAB = str(Path(sys.executable).with_name("router-lab"))
 M = "openai-api/local/"
 
 
@@ -74,7 +72,7 @@ def test_after_kill_9_in_a_folder_with_an_older_manifest_all_that_is_there_is_re
     command = ["sweep", str(file), "--log-dir", str(logs), "--quiet"]
     assert invoke(*command, "--limit", 2).exit_code == 0
     server.delay = 0.15
-    process = subprocess.Popen([ROUTER_LAB, *command], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = warm.Warm(command)
     while len(server.requests) < 9 and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)

@@ -4,8 +4,6 @@ import gc
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ from click.testing import CliRunner
 from router_lab.cli import cli
 from router_lab.outcomes import read_outcomes, write_outcomes
 from router_lab.prices.table import digest
+from tests import warm
 from tests.servers.race_grid import RIGHT, decisions, race_servers
 
 pytestmark = [
@@ -24,7 +23,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore:The 'initial' parameter:DeprecationWarning"),
 ]
-ROUTER_LAB = str(Path(sys.executable).with_name("router-lab"))
 LOCAL = "openai-api/local/"
 RACE = {"margin": 0.05, "prior": "then/old.parquet", "was": {f"{LOCAL}good": "older/good"}}
 
@@ -67,9 +65,7 @@ def test_what_it_started_from_is_written_down_and_a_killed_race_goes_on_from_tha
     assert said == {"file": str(tmp_path / "whole/then/old.parquet"), "sha256": sha, "was": RACE["was"]}
     with race_servers(tmp_path / "cut", 20, 0.05, race=RACE) as (file, servers):
         command = ["sweep", str(file), "--race", "--log-dir", str(tmp_path / "cut/logs")]
-        process = subprocess.Popen(
-            [ROUTER_LAB, *command], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        )
+        process = warm.Warm(command)
         while sum(len(server.requests) for server in servers) < 33 and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)

@@ -3,12 +3,12 @@
 import gc
 import json
 import os
+import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import pytest
@@ -19,7 +19,9 @@ from router_lab.collect import collect
 from router_lab.racing.elimination import eliminations_of
 from router_lab.racing.race import RaceRule
 from router_lab.runtime.errors import InputError
-from router_lab.sweep import RaceOptions, run_sweep
+from router_lab.sweep import RaceOptions, SweepResult, run_sweep
+from tests import warm
+from tests.servers.loopback import Loopback
 from tests.servers.race_grid import DEAR, RIGHT, decisions, race_servers
 
 pytestmark = [
@@ -27,7 +29,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore:The 'initial' parameter:DeprecationWarning"),
 ]
-ROUTER_LAB = str(Path(sys.executable).with_name("router-lab"))
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +42,25 @@ def options(**rule: float) -> RaceOptions:
     return RaceOptions(
         RaceRule(**rule), lambda logs, prices: collect(list(logs), prices=prices, as_logged=True)[0]
     )
+
+
+class Raced(NamedTuple):
+    """A race of 40 samples at a margin of 5 points that nobody disturbed, and its servers, which still answer."""
+
+    file: Path
+    logs: Path
+    servers: list[Loopback]
+    result: SweepResult
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Raced]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with pytest.MonkeyPatch.context() as patch, race_servers(folder, 40, race={"margin": 0.05}) as started:
+        patch.setenv("LOCAL_API_KEY", "x")
+        file, servers = started
+        result = run_sweep(file, folder / "logs", race=options(margin=0.05), quiet=True)
+        yield Raced(file, folder / "logs", servers, result)
 
 
 def as_an_earlier_version(path: Path) -> None:
@@ -88,37 +108,33 @@ def test_losers_leave_and_go_on_with_the_control_share_alone(tmp_path: Path) -> 
             run_sweep(file, tmp_path / "logs", race=options(margin=0.1), quiet=True)
 
 
-def test_kill_9_in_the_middle_changes_no_decision(tmp_path: Path) -> None:
-    with race_servers(tmp_path / "whole", 40) as (file, _):
-        run_sweep(file, tmp_path / "whole/logs", race=options(), quiet=True)
-    with race_servers(tmp_path / "cut", 40, delay=0.05) as (file, servers):
-        command = [ROUTER_LAB, "sweep", str(file), "--race", "--log-dir", str(tmp_path / "cut/logs")]
+def test_kill_9_in_the_middle_changes_no_decision(undisturbed: Raced, tmp_path: Path) -> None:
+    with race_servers(tmp_path / "cut", 40, 0.05, race={"margin": 0.05}) as (file, servers):
+        command = ["sweep", str(file), "--race", "--log-dir", str(tmp_path / "cut/logs")]
         environment = {**os.environ, "XDG_DATA_HOME": str(tmp_path / "data")}
-        process = subprocess.Popen(
-            command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        )
+        process = warm.Warm(command, env=environment)
         while sum(len(server.requests) for server in servers) < 45 and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         process.wait()
         with (tmp_path / "cut/logs/race.jsonl").open("a") as file_:
             file_.write('{"wave": 9, "lo')  # a line torn by a power cut
-        done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+        done = warm.run(command, env=environment)
         assert done.returncode == 0, done.stderr
         assert "leaves" in done.stderr and "echo: settled on openai-api/local/good after" in done.stderr
-    assert decisions(tmp_path / "cut/logs") == decisions(tmp_path / "whole/logs")
+    assert decisions(tmp_path / "cut/logs") == decisions(undisturbed.logs)
 
 
 def test_a_race_over_a_sweep_that_was_killed_asks_for_nothing_again(tmp_path: Path) -> None:
     """The sweep's logs began with all samples, the race's first wave asks for fewer."""
     with race_servers(tmp_path, 40, delay=0.05) as (file, servers):
-        command = [ROUTER_LAB, "sweep", str(file), "--log-dir", str(tmp_path / "logs")]
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        command = ["sweep", str(file), "--log-dir", str(tmp_path / "logs")]
+        process = warm.Warm(command)
         while sum(len(server.requests) for server in servers) < 60 and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        subprocess.run([*command, "--race"], check=True, capture_output=True, text=True)
+        warm.run([*command, "--race"]).check_returncode()
         # Two connections a model: what was in flight, and what was answered but not yet written down.
         assert sum(count - 1 for server in servers for count in server.prompts().values()) <= 12
 
@@ -126,8 +142,8 @@ def test_a_race_over_a_sweep_that_was_killed_asks_for_nothing_again(tmp_path: Pa
 @pytest.mark.parametrize("race", [["--race"], []])
 def test_an_interrupt_is_said_and_the_same_command_goes_on(tmp_path: Path, race: list[str]) -> None:
     with race_servers(tmp_path, 40, delay=0.05) as (file, servers):
-        command = [ROUTER_LAB, "sweep", str(file), *race, "--log-dir", str(tmp_path / "logs")]
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        command = ["sweep", str(file), *race, "--log-dir", str(tmp_path / "logs")]
+        process = warm.Warm(command)
         while sum(len(server.requests) for server in servers) < 24 and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
@@ -135,7 +151,8 @@ def test_an_interrupt_is_said_and_the_same_command_goes_on(tmp_path: Path, race:
         assert process.returncode == 130, told
         assert f"interrupted: what was finished is kept in {tmp_path / 'logs'}; the same" in told
         assert " failed" not in told
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        done = warm.run(command)
+        assert done.returncode == 0, done.stderr
         needed = 120 - (int(done.stderr.split("race left out ")[1].split()[0]) if race else 0)
         # Two connections a model: what was in flight is asked for again, and nothing else.
         assert sum(len(server.requests) for server in servers) - needed <= 6
@@ -156,22 +173,14 @@ def test_the_dear_wait_for_a_scout_and_catch_up_where_nothing_was_settled(tmp_pa
         outcomes, _ = collect([tmp_path / "whole/logs"], prices=tmp_path / "whole/prices.yaml")
         assert set(outcomes["inclusion"]) == {1.0} and set(outcomes["status"]) == {"ok"}
     with race_servers(tmp_path / "cut", 40, 0.05, DEAR, race={"margin": 0.02}) as (file, servers):
-        command = [
-            ROUTER_LAB,
-            "sweep",
-            str(file),
-            "--race",
-            "--log-dir",
-            str(tmp_path / "cut/logs"),
-            "--quiet",
-        ]
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        command = ["sweep", str(file), "--race", "--log-dir", str(tmp_path / "cut/logs"), "--quiet"]
+        process = warm.Warm(command)
         while sum(len(server.requests) for server in servers) < 112 and process.poll() is None:
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert process.returncode == -signal.SIGKILL
-        subprocess.run(command, check=True, capture_output=True)
+        warm.run(command).check_returncode()
     assert decisions(tmp_path / "cut/logs") == lines
 
 
@@ -223,24 +232,26 @@ def test_a_dry_run_says_what_the_race_would_do(tmp_path: Path) -> None:
         assert not (tmp_path / "logs").exists()
 
 
-def test_a_dry_run_of_a_race_that_is_over_has_nothing_left_to_pay(tmp_path: Path) -> None:
-    with race_servers(tmp_path, 40, race={"margin": 0.05}) as (file, servers):
-        run_sweep(file, tmp_path / "logs", race=options(margin=0.05), quiet=True)
-        sent = sum(len(server.requests) for server in servers)
-        command = ["sweep", str(file), "--log-dir", str(tmp_path / "logs"), "--race", "--dry-run"]
-        said = CliRunner().invoke(cli, command)
-        assert said.exit_code == 0, said.output
-        assert "nothing left to pay: the race is over" in said.output
-        assert "so far echo: settled on openai-api/local/good after" in said.output
-        # Half of it, as if it had been killed: what is there is not paid for, and the range is of the rest.
-        race = tmp_path / "logs/race.jsonl"
-        race.write_text("".join(race.read_text().splitlines(keepends=True)[:2]))
-        told = json.loads(CliRunner().invoke(cli, [*command, "--json"]).stdout)["race"]
-        assert 0 == told["least_usd"] < told["most_usd"] and told["unknown"] == 0
-        assert sum(len(server.requests) for server in servers) == sent
+def test_a_dry_run_of_a_race_that_is_over_has_nothing_left_to_pay(undisturbed: Raced, tmp_path: Path) -> None:
+    servers = undisturbed.servers
+    shutil.copytree(undisturbed.logs, tmp_path / "logs")
+    sent = sum(len(server.requests) for server in servers)
+    command = ["sweep", str(undisturbed.file), "--log-dir", str(tmp_path / "logs"), "--race", "--dry-run"]
+    said = CliRunner().invoke(cli, command)
+    assert said.exit_code == 0, said.output
+    assert "nothing left to pay: the race is over" in said.output
+    assert "so far echo: settled on openai-api/local/good after" in said.output
+    # Half of it, as if it had been killed: what is there is not paid for, and the range is of the rest.
+    race = tmp_path / "logs/race.jsonl"
+    race.write_text("".join(race.read_text().splitlines(keepends=True)[:2]))
+    told = json.loads(CliRunner().invoke(cli, [*command, "--json"]).stdout)["race"]
+    assert 0 == told["least_usd"] < told["most_usd"] and told["unknown"] == 0
+    assert sum(len(server.requests) for server in servers) == sent
 
 
-def test_a_race_cannot_grow_but_may_be_raced_afresh_over_what_is_there(tmp_path: Path) -> None:
+def test_a_race_cannot_grow_but_may_be_raced_afresh_over_what_is_there(
+    undisturbed: Raced, tmp_path: Path
+) -> None:
     with race_servers(tmp_path, 40, race={"margin": 0.05}) as (file, servers):
         run_sweep(file, tmp_path / "logs", race=options(margin=0.05), limit=20, quiet=True)
         with pytest.raises(
@@ -258,9 +269,8 @@ def test_a_race_cannot_grow_but_may_be_raced_afresh_over_what_is_there(tmp_path:
         # What the first race has run and this one was not due on is left out, and the rest is all there.
         outcomes, _ = collect([tmp_path / "logs"], prices=tmp_path / "prices.yaml")
         assert len(outcomes) == 120 and (outcomes["status"] == "budget").sum() == again.spared
-    with race_servers(tmp_path / "new", 40, race={"margin": 0.05}) as (file, _):
-        fresh = run_sweep(file, tmp_path / "new/logs", race=options(margin=0.05), quiet=True)
-        assert fresh.raced == again.raced and decisions(tmp_path / "new/logs") == decisions(tmp_path / "logs")
+    fresh = undisturbed
+    assert fresh.result.raced == again.raced and decisions(fresh.logs) == decisions(tmp_path / "logs")
 
 
 def test_a_race_begun_under_older_rules_is_refused_by_name(tmp_path: Path) -> None:

@@ -1,9 +1,6 @@
 """A sweep of recorded models: little in flight, so that what is finished is on disk early, whatever kills it."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,6 +16,7 @@ from router_lab.runtime.errors import InputError
 from router_lab.sweep import prepare, run_sweep
 from router_lab.sweep.bare import Took, added, bare_times, expected_seconds, task_times
 from router_lab.sweep.evalset import RECORDED_SAMPLES, at_once
+from tests import warm
 from tests.servers.grid import price, write_project
 
 pytestmark = [
@@ -48,20 +46,13 @@ def sweep_file(root: Path, tmp_path: Path) -> Path:
 
 def test_a_kill_loses_less_than_one_tasks_buffer(sweep_file: Path, tmp_path: Path, root: Path) -> None:
     logs = tmp_path / "logs"
-    command = [
-        str(Path(sys.executable).with_name("router-lab")),
-        "sweep",
-        str(sweep_file),
-        "--log-dir",
-        str(logs),
-    ]
-    command += ["--limit", "80"]
-    with subprocess.Popen([*command, "--quiet"], cwd=root, stdout=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 240
-        while done(logs) < 1 and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert process.poll() is None, "it was over before it could be killed"
-        os.kill(process.pid, signal.SIGKILL)
+    process = warm.Warm(["sweep", sweep_file, "--log-dir", logs, "--limit", "80", "--quiet"], cwd=root)
+    deadline = time.monotonic() + 240
+    while done(logs) < 1 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert process.poll() is None, "it was over before it could be killed"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
     written = {
         (log.name, s.id) for log in list_eval_logs(str(logs)) for s in read_eval_log_sample_summaries(log)
     }

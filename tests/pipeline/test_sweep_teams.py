@@ -4,8 +4,6 @@ cost what, and what an application gets of it."""
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import textwrap
 import time
 from collections import Counter
@@ -31,6 +29,7 @@ from router_lab.runtime.artifact import save_policy
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
 from router_lab.sweep import load_grid, run_sweep
+from tests import warm
 from tests.servers.grid import price, write_project
 from tests.servers.loopback import Loopback, serving
 from tests.servers.meter import Tariff
@@ -182,14 +181,7 @@ def test_calls_are_shared_at_temperature_0_alone_unless_asked_for(server: Loopba
 def test_a_killed_team_sweep_pays_nothing_twice(server: Loopback, tmp_path: Path) -> None:
     server.delay = 0.15
     file = project(tmp_path, server, {**GRID, "max_connections": 2})
-    command = [
-        str(Path(sys.executable).with_name("router-lab")),
-        "sweep",
-        str(file),
-        "--log-dir",
-        str(tmp_path / "logs"),
-    ]
-    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ})
+    run = warm.Warm(["sweep", file, "--log-dir", tmp_path / "logs"])
     deadline = time.monotonic() + 120
     while len(server.requests) < 12 and time.monotonic() < deadline:
         time.sleep(0.05)

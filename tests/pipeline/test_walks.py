@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests import warm
 from tests.bench.walks import PAGE, WALK, Played, masked, play
 
 QUOTED = {m["name"]: m["printed"] for m in WALK.finditer(PAGE.read_text(encoding="utf-8"))}
@@ -11,7 +12,8 @@ QUOTED = {m["name"]: m["printed"] for m in WALK.finditer(PAGE.read_text(encoding
 
 @pytest.fixture(scope="module")
 def walks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Played]:
-    return {walk.name: walk for walk in play(tmp_path_factory.mktemp("walks"))}
+    path = warm.on_path(tmp_path_factory.mktemp("bin"))
+    return {walk.name: walk for walk in play(tmp_path_factory.mktemp("walks"), path)}
 
 
 @pytest.mark.parametrize("name", ["release", "fronts", "gate", "production"])

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import inspect_ai
 import pytest
+import rich
 from inspect_ai import SampleSource, Task, TaskSource, eval_set
 from inspect_ai.dataset import Sample
 from inspect_ai.log import EvalSampleSummary
@@ -315,3 +316,29 @@ def test_inspects_own_sources_cannot_carry_a_sweep_yet(tmp_path: Path) -> None:
     assert len(ran) == 2  # the third is never run: the log had come to its end
     with pytest.raises(ValueError, match="TaskSource is only supported by `eval"):
         eval_set(TaskSource(), log_dir=str(tmp_path / "tasks"), **ALWAYS)
+
+
+def test_a_silent_console_lays_out_nothing_and_speaks_afterwards(capsys: pytest.CaptureFixture[str]) -> None:
+    laid_out: list[str] = []
+
+    class Table:
+        def __rich__(self) -> str:
+            laid_out.append("it")
+            return "a table"
+
+    console = rich.get_console()
+    before = console.quiet
+    console.quiet = False
+    try:
+        with pytest.raises(KeyError), silent_console():
+            console.print(Table())
+            raise KeyError
+        assert laid_out == [] and not console.quiet
+        with console.capture() as said:
+            console.print(Table())
+        assert laid_out == ["it"] and said.get() == "a table\n" and capsys.readouterr().out == ""
+        with silent_console():
+            rich.reconfigure(quiet=True)  # as Inspect does when it first runs in a process
+        assert "print" not in vars(console) and not console.quiet
+    finally:
+        console.quiet = before

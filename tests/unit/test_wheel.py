@@ -1,12 +1,15 @@
 """What production installs: the wheel beside numpy alone, and `tests/runtime` green there."""
 
 import os
+import re
 import subprocess
 import sys
 import venv
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import BESIDE_MORE
 
 RUNNER = {"pytest", "pluggy", "iniconfig", "packaging", "pygments", "hypothesis", "sortedcontainers"}
 
@@ -88,12 +91,24 @@ def test_runtime_tests_pass_beside_numpy_alone(bare: Path, root: Path, tmp_path:
     )
     env = {**os.environ, "PYTHONPATH": str(lent), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     tests = root / "tests" / "runtime"
-    options = ["-q", "-p", "no:cacheprovider", "-W", "error", "--import-mode=importlib", f"--rootdir={root}"]
+    options = [
+        "-q",
+        "-rs",
+        "-p",
+        "no:cacheprovider",
+        "-W",
+        "error",
+        "--import-mode=importlib",
+        f"--rootdir={root}",
+    ]
     hung = ["-o", "faulthandler_timeout=120", "-o", "faulthandler_exit_on_timeout=true"]  # and named
     done = run(bare, "-m", "pytest", *options, *hung, "-c", "/dev/null", tests, cwd=tmp_path, env=env)
     last = done.stdout.strip().splitlines()[-1]
     assert " passed" in last
     assert "error" not in last
+    # What is left out here is run beside all the rest: `pytest_collection_modifyitems` of tests/conftest.py.
+    left_out = re.findall(r"SKIPPED \[\d+\] \S*?(test_\w+)\.py(?::\d+)?: (.*)", done.stdout)
+    assert left_out and {name for name, why in left_out if "Node.js" not in why} <= BESIDE_MORE, left_out
 
 
 def test_what_pages_are_rendered_from_is_installed(bare: Path, root: Path) -> None:
