@@ -63,11 +63,14 @@ def size_of(value: object) -> int:
     if isinstance(value, _DICTS):
         whole = 0
         for key, item in value.items():
-            own = size_of(item)
+            own = len(item) if type(item) is str and item.isascii() else size_of(item)
             whole += min(own, MEDIA_TOKENS) if key in _MEDIA and isinstance(item, str) else own + 4
         return whole
     if isinstance(value, list | tuple):
-        return sum([size_of(item) + 4 for item in value])
+        whole = 4 * len(value)
+        for item in value:
+            whole += size_of(item)
+        return whole
     plain = None if isinstance(value, int | float | bool | None) else _plain(value)
     return 8 if plain is None else size_of(plain)
 

@@ -68,7 +68,7 @@ def asked_of(
     api: str, body: Mapping[str, Any], suite: str | None, session: str | None, stream: bool
 ) -> Asked:
     """What a request of `api` asks; `session` as the host knows its name."""
-    around = [body.get(name) for name in (SYSTEM.get(api, ""), "tools") if body.get(name)]
+    around = tuple(filter(None, (body.get(SYSTEM.get(api, "")), body.get("tools"))))
     continues = body.get("previous_response_id")
     messages = conversation(api, body)
     return Asked(messages, suite, session, continues if isinstance(continues, str) else None, around, stream)

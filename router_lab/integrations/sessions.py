@@ -55,6 +55,7 @@ class Sessions:
         if most < 1:
             raise ValueError(f"sessions: most is {most!r}; at least one must be kept")
         self._most, self._cache_s, self._allowance = most, cache_s, allowance
+        self._limited = allowance != Allowance()
         self._served: OrderedDict[str, Served] = OrderedDict()
         self._budgets: OrderedDict[str, Budget] = OrderedDict()
         self._lock = threading.Lock()
@@ -86,7 +87,7 @@ class Sessions:
     def budget(self, key: str | None) -> Budget | None:
         """The budget of a named session, made with its first turn, or of a request without one;
         None where there is no allowance."""
-        if self._allowance == Allowance():
+        if not self._limited:
             return None
         if key is None:
             return self._fresh()

@@ -54,8 +54,9 @@ def read(text: str, buckets: int, cap: int) -> tuple[set[int], list[int]] | None
     if len(data) > BRIEF_BYTES:
         return None
     shift = 33 - buckets.bit_length()
-    hashed = [sum(map(mul, word, _POWERS)) & _LAST for word in _words(data.translate(LOWER))]
-    words = [word for word in hashed if word]
+    words = [sum(map(mul, word, _POWERS)) & _LAST for word in _words(data.translate(LOWER))]
+    if 0 in words:
+        words = [word for word in words if word]
     found = {word >> shift for word in words}
     found.update([(first * PAIR + second & _LAST) >> shift for first, second in pairwise(words)])
     classes = (b" %b " % data).translate(BYTE_CLASS)

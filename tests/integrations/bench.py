@@ -5,7 +5,7 @@ What is written behind the answer is apart: nobody waits for it. A hook that doe
 least that any takes there.
 Times are of the hooks' own thread: they wait for nothing, and what other processes took meanwhile is not theirs. Beside
 it, of the same texts in this process: `decide` alone, and the core of every drop-in (`Routing.begin` to the answer).
-The proxy runs twice: with its memory in huge pages, as docs/gateways.md starts it, and without.
+The proxy runs twice: with its memory as docs/gateways.md has it, and as it is where nobody says anything.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from router_lab.integrations.sessions import Used
 from router_lab.runtime.artifact import save_policy
 from router_lab.runtime.policy import Policy
 from tests.integrations.provider import Provider
-from tests.integrations.proxy import HUGE_PAGES, KEY, config, proxy
+from tests.integrations.proxy import KEY, MEMORY, config, proxy
 from tests.integrations.worlds import APIS, EASY, HARD, choosing
 
 REQUESTS = 600
@@ -136,7 +136,7 @@ def main() -> None:
     with Provider() as provider:
         written = config(provider, names, settings)
         written["litellm_settings"]["callbacks"] = ["tests.integrations.timed.plugin"]
-        for name, memory in (("in huge pages", HUGE_PAGES), ("as the system has it", {})):
+        for name, memory in (("as in docs/gateways.md", MEMORY), ("as it is by itself", {})):
             with proxy(folder, written, memory) as url:
                 print(f"\nThe proxy's memory {name}")
                 send(url, APIS[0], False, 0, 0)  # what is loaded at the first request

@@ -19,7 +19,9 @@ from tests.integrations.provider import Provider
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = "router_lab.integrations.litellm.plugin"
 KEY = "sk-loopback"
-HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", "PYTHONMALLOC": "malloc"}
+MEMORY = {
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", "PYTHONMALLOC": "malloc", "PYTHON_GC_THRESHOLD": "50000,50,100",
+}  # fmt: skip
 """Of the proxy's environment, as docs/gateways.md has it."""
 
 
@@ -52,7 +54,7 @@ def config(
 
 
 @contextmanager
-def proxy(folder: Path, written: Mapping[str, Any], memory: Mapping[str, str] = HUGE_PAGES) -> Iterator[str]:
+def proxy(folder: Path, written: Mapping[str, Any], memory: Mapping[str, str] = MEMORY) -> Iterator[str]:
     """The address of a proxy with this configuration, once it answers. memory: of its environment."""
     path, port = folder / "config.yaml", free_port()
     path.write_text(json.dumps(written))  # JSON is YAML
