@@ -44,9 +44,16 @@ READS = {
 
 def reads(policy: Policy) -> str:
     """What decides, and where that is less than there was to read, why; then what of an answer."""
-    answers, words = answers_read(policy), policy.spec.suffix_guard
-    guarded = f"a prompt's last words, up to {words}, hardly move it" if words else None
-    return "; ".join(filter(None, (_asked_first(policy), guarded, answers)))
+    return "; ".join(filter(None, (_asked_first(policy), guard(policy), answers_read(policy))))
+
+
+def guard(policy: Policy) -> str | None:
+    """How far text at a prompt's end may move it; None where nothing bounds that."""
+    words, heads = policy.spec.suffix_guard, policy.spec.heads
+    most = 0.0 if heads is None else heads.slack
+    if not words:
+        return None
+    return f"a prompt's last {words} words add {100 * most:.1f} points at most to what speaks against the reference"
 
 
 def _asked_first(policy: Policy) -> str:

@@ -12,6 +12,7 @@ import click
 from router_lab.certificate import Figure
 from router_lab.cli.common import EXISTING_FILE, EXISTING_FOLDER, echo, json_option, open_policy, print_json
 from router_lab.cli.describe_around import profile_changes
+from router_lab.cli.describe_policy import guard
 from router_lab.runtime.chains import Judge
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
@@ -68,9 +69,9 @@ def _changes(old: Policy, new: Policy) -> list[str]:
         lines.append(f"reference: {old.reference} → {new.reference}")
     if old.spec.expires != new.spec.expires:
         lines.append(f"expires: {old.spec.expires or 'never'} → {new.spec.expires or 'never'}")
-    words = [policy.spec.suffix_guard for policy in (old, new)]
-    if words[0] != words[1]:
-        lines.append(f"words at the end that hardly move a prompt: {words[0]} → {words[1]}")
+    guards = [guard(policy) or "text at a prompt's end moves it as any other" for policy in (old, new)]
+    if guards[0] != guards[1]:
+        lines.append(f"{guards[0]} → {guards[1]}")
     lines += _lives(old, new)
     for name in sorted({*old.spec.points, *new.spec.points}):
         before, after = old.spec.points.get(name), new.spec.points.get(name)

@@ -12,10 +12,11 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from router_lab.cli.describe_policy import guard, reads
 from router_lab.cli.diff import _changes, diff, effect
 from router_lab.gates.arms import arm, moves
 from router_lab.outcomes import validate_outcomes, write_outcomes
-from router_lab.runtime.artifact import save_revision
+from router_lab.runtime.artifact import load_policy, save_revision
 from router_lab.runtime.chains import Chain, Judge, Stage, Term
 from router_lab.runtime.features import DENSE, Featuriser
 from router_lab.runtime.harness import Harness
@@ -244,3 +245,14 @@ def test_what_a_candidate_sends_costs_and_consists_of_is_compared() -> None:
     was, now = system.removeprefix("dear: request system ").split(" → ")
     assert was != now and was[:30] == now[:30] == "s" * 30
     assert _changes(teams("a", 100, 1.0, 2), teams("a", 100, 1.0, 2)) == []
+
+
+def test_a_guard_is_told_with_the_points_that_it_forgives() -> None:
+    """Of the golden artifacts that are guarded one has no slack, the other one of .0625."""
+    folder = Path(__file__).parents[1] / "golden" / "v1"
+    plain, heads = (load_policy(folder / name) for name in ("guarded", "heads"))
+    told = "a prompt's last 3 words add {} points at most to what speaks against the reference"
+    assert guard(plain) == told.format("0.0") and guard(heads) == told.format("6.2")
+    assert told.format("6.2") in reads(heads)
+    assert f"{told.format('0.0')} → {told.format('6.2')}" in _changes(plain, heads)
+    assert not any("last 3 words" in line for line in _changes(heads, heads))
