@@ -116,5 +116,5 @@ def test_a_candidate_for_everything_stays_itself_beside_pieces_that_read() -> No
     options = (Option(READS, 0.0, 0.0), Option("rates", 0.0, 0.0), Option(FIXED, 1e9, 0.0, large))
     nothing = np.zeros((len(data), 1), np.int64)
     choice = Choice(tuple(Piece(1 / 3, option) for option in options), nothing, *[None] * 4)  # type: ignore[arg-type]
-    found = _actions(problem, task, Blend(blend=(0.5, 0.5)), choice, rows[::2], rows[1::2])
+    found = _actions(problem, task, Blend(blend=(0.5, 0.5)), choice, 0.0, rows[::2], rows[1::2])
     assert found.shape == (len(rows[1::2]), 3) and (found[:, 2] == large).all()
