@@ -62,7 +62,7 @@ def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0, *, diagnos
     problem = prepare(recipe, outcomes)
     data = problem.develop
     try:
-        refuse_size(data.suites, len(data.candidates))
+        refuse_size(data.suites, len(data.candidates), guarded=recipe.suffix_guard > 0)
     except PolicyError as error:
         what = f"a policy of {len(data.suites):,} suites and {len(data.candidates):,} candidates"
         raise InputError(f"recipe {recipe.name!r}: {what} could not be loaded: {error}") from error

@@ -73,15 +73,17 @@ def encode_policy(policy: Policy) -> dict[str, bytes]:
     return files
 
 
-def refuse_size(suites: Sequence[str], candidates: int) -> None:
+def refuse_size(suites: Sequence[str], candidates: int, *, guarded: bool = False) -> None:
     """PolicyError where no policy of these suites and this number of candidates could be loaded,
-    whatever is in its tables: who fits it finds out before, and not after."""
+    whatever is in its tables: who fits it finds out before, and not after. guarded: with a level
+    for the heads of prompts, too."""
     for problem in too_many(len(suites), candidates):
         raise PolicyError(problem)
     tables = {
         "bias": [0.0] * (2 * candidates),
         "eligible": [0] * candidates,
         "limits": [[0] * 3] * candidates,
+        **({"heads": [0.0] * (2 * candidates)} if guarded else {}),
     }
     name, rows = "policy.json", len(suites) + 1
     data = jsonio.dumps({"suites": list(suites), **{key: [row] * rows for key, row in tables.items()}})

@@ -159,7 +159,9 @@ def attacked(ground: Ground, fitter: str, margin: float, guard: int) -> None:
     train = seen.take(draw.choice(len(seen.texts), min(TRAIN, len(seen.texts)), replace=False).tolist())
     saved = Certificate.of(policy).savings
     reads = sum(p.share for p in policy.spec.points[policy.spec.point] if isinstance(p, Follow))
-    print(f"\n{ground.name}, margin {margin}, {fitter}, suffix_guard {guard}:"
+    heads = policy.spec.heads
+    slack = "" if heads is None else f" with {100 * heads.slack:.1f} points of slack"
+    print(f"\n{ground.name}, margin {margin}, {fitter}, suffix_guard {guard}{slack}:"
           f" {100 * ((saved and saved.value) or 0):.1f} % saved out of fold,"
           f" {100 * reads:.0f} % of requests follow the prompt")  # fmt: skip
     head = f"{'':26}{'moved':>8}{'there':>8}{'points':>8}{'saving':>8}"

@@ -180,18 +180,15 @@ def test_nan_quality_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("suites", "candidates", "message"),
+    ("suites", "candidates", "guard", "message"),
     [
-        (
-            700,
-            120,
-            r"700 suites and 120 candidates could not be loaded: policy.json: may take 7\d MB of memory",
-        ),
-        (4097, 2, "4,097 suites and 2 candidates could not be loaded: 4,097 suites, not up to 4,096"),
+        (700, 120, 0, "700 suites and 120 candidates could not be loaded: policy.json: may take 7"),
+        (500, 120, 20, "500 suites and 120 candidates could not be loaded: policy.json: may take 6"),
+        (4097, 2, 0, "4,097 suites and 2 candidates could not be loaded: 4,097 suites, not up to 4,096"),
     ],
 )
 def test_what_no_loader_would_take_is_refused_before_it_is_fitted(
-    suites: int, candidates: int, message: str, monkeypatch: pytest.MonkeyPatch
+    suites: int, candidates: int, guard: int, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(build, "fit_problem", lambda *_: pytest.fail("it was fitted"))
     rows = [
@@ -200,4 +197,4 @@ def test_what_no_loader_would_take_is_refused_before_it_is_fitted(
         for who in {0, n % candidates}
     ]
     with pytest.raises(InputError, match=f"recipe 'test': a policy of {message}"):
-        fit_policy(recipe(reference={"model": "m0"}, holdout=0.0), pd.DataFrame(rows))
+        fit_policy(recipe(reference={"model": "m0"}, holdout=0.0, suffix_guard=guard), pd.DataFrame(rows))
