@@ -4,7 +4,6 @@ at a stream's end. What LiteLLM's plugin does, but for LiteLLM's own classes."""
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -87,8 +86,8 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self.routing, self.frame = settings
-        self._kept: OrderedDict[str, Kept] = OrderedDict()
-        self._told: OrderedDict[str, Told] = OrderedDict()
+        self._kept: dict[str, Kept] = {}
+        self._told: dict[str, Told] = {}
         self._lock = threading.Lock()
         self._models: frozenset[str] = frozenset()
 
@@ -112,7 +111,7 @@ class Gateway:
         with self._lock:
             self._kept[id] = kept
             while len(self._kept) > _MOST_AT_ONCE:
-                self._kept.popitem(last=False)
+                del self._kept[next(iter(self._kept))]
         return kept, request
 
     def request(self, kept: Kept) -> dict[str, Any]:
@@ -133,7 +132,7 @@ class Gateway:
         with self._lock:
             self._told[id] = told
             while len(self._told) > _MOST_AT_ONCE:
-                self._told.popitem(last=False)
+                del self._told[next(iter(self._told))]
 
     def headers(self, id: str) -> dict[str, str]:
         """Headers of the response to a request; none of one that was not routed."""

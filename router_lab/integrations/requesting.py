@@ -174,7 +174,7 @@ def _merged(
     for key in _CHOSEN_WITHIN:
         if request.get(key) == {}:
             del request[key]
-    return request, tuple(sorted(left))
+    return request, tuple(sorted(left)) if left else ()
 
 
 def _plain(value: object) -> dict[str, Any] | None:

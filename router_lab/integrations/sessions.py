@@ -6,7 +6,6 @@ Held in the memory of one process, the newest few thousand of them.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from typing import NamedTuple
 
 from router_lab.runtime.budget import Budget
@@ -56,8 +55,8 @@ class Sessions:
             raise ValueError(f"sessions: most is {most!r}; at least one must be kept")
         self._most, self._cache_s, self._allowance = most, cache_s, allowance
         self._limited = allowance != Allowance()
-        self._served: OrderedDict[str, Served] = OrderedDict()
-        self._budgets: OrderedDict[str, Budget] = OrderedDict()
+        self._served: dict[str, Served] = {}
+        self._budgets: dict[str, Budget] = {}
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -69,20 +68,20 @@ class Sessions:
         if key is None:
             return None
         with self._lock:
-            found = self._served.get(key)
+            found = self._served.pop(key, None)
             if found is None:
                 return None
-            self._served.move_to_end(key)
+            self._served[key] = found  # the last in order
         return found if now - found.at <= self._cache_s else found._replace(cached=0)
 
     def serve(self, key: str | None, served: Served) -> None:
         """Remember who served a turn."""
         if key is not None:
             with self._lock:
+                self._served.pop(key, None)
                 self._served[key] = served
-                self._served.move_to_end(key)
                 if len(self._served) > self._most:
-                    self._served.popitem(last=False)
+                    del self._served[next(iter(self._served))]
 
     def budget(self, key: str | None) -> Budget | None:
         """The budget of a named session, made with its first turn, or of a request without one;
@@ -92,12 +91,12 @@ class Sessions:
         if key is None:
             return self._fresh()
         with self._lock:
-            found = self._budgets.get(key)
+            found = self._budgets.pop(key, None)
             if found is None:
-                found = self._budgets[key] = self._fresh()
-                if len(self._budgets) > self._most:
-                    self._budgets.popitem(last=False)
-            self._budgets.move_to_end(key)
+                found = self._fresh()
+            self._budgets[key] = found  # the last in order
+            if len(self._budgets) > self._most:
+                del self._budgets[next(iter(self._budgets))]
             return found
 
     def _fresh(self) -> Budget:

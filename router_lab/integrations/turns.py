@@ -3,6 +3,7 @@ caller is told."""
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 STREAMED = "off: the answer is streamed"
 """Why nothing was judged: what is shown as it comes cannot be taken back."""
 HEADER_CHARS = 400
+_plain = re.compile("[ -~]*").fullmatch
 _HEADERS = tuple(
     f"x-router-lab-{name}"
     for name in ("model", "effort", "revision", "code", "reason", "stages", "escalation", "left-out")
@@ -63,10 +65,10 @@ class Told(NamedTuple):
             ", ".join(self.left_out),
         )
         whole = "".join(values)  # looked at once: nearly all are plain
-        if not (whole.isascii() and whole.isprintable()):
+        if _plain(whole) is None:
             values = tuple(map(_line, values))
         cut = [value[:HEADER_CHARS].strip() for value in values]  # a space at an end breaks the response
-        return {name: value for name, value in zip(_HEADERS, cut, strict=True) if value}
+        return {name: value for name, value in zip(_HEADERS, cut) if value}  # noqa: B905  # as in brief.py
 
 
 def _line(text: str) -> str:

@@ -3,16 +3,17 @@ of them, to the last bit.
 
 numpy is as fast in a loop. Between two requests of a service, though, its code has left the
 processor's caches, and of each of some forty array operations the first call costs microseconds,
-while the interpreter itself is always there (`make bench-integrations`).
+while the interpreter itself is always there (`make bench-integrations`). So it is with rare
+functions of Python's own: what `enumerate` or an operator can do, `itertools`, `operator` or a
+keyword of `zip` would do at ten times the price.
 """
+# ruff: noqa: B905
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Iterable
-from itertools import pairwise
-from operator import mul
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -31,6 +32,8 @@ Prediction: TypeAlias = tuple[tuple[float, ...], tuple[float, ...], float]
 _MOST_ADDED = 2048
 """Weights of one text; more are numpy's: of many candidates, or of a text without spaces."""
 _LAST = (1 << 32) - 1
+_ROOTS = tuple(map(math.sqrt, range(2 * BRIEF_BYTES)))
+"""Of a count of features."""
 
 
 def _stretches() -> bytes:
@@ -54,12 +57,19 @@ def read(text: str, buckets: int, cap: int) -> tuple[set[int], list[int]] | None
     if len(data) > BRIEF_BYTES:
         return None
     shift = 33 - buckets.bit_length()
-    words = [sum(map(mul, word, _POWERS)) & _LAST for word in _words(data.translate(LOWER))]
+    words = [
+        sum([byte * _POWERS[place] for place, byte in enumerate(word)]) & _LAST
+        for word in _words(data.translate(LOWER))
+    ]
     if 0 in words:
         words = [word for word in words if word]
-    found = {word >> shift for word in words}
-    found.update([(first * PAIR + second & _LAST) >> shift for first, second in pairwise(words)])
-    classes = (b" %b " % data).translate(BYTE_CLASS)
+    found, first = set[int](), 0
+    for word in words:
+        found.add(word >> shift)
+        if first:
+            found.add((first * PAIR + word & _LAST) >> shift)
+        first = word
+    classes = (b" " + data + b" ").translate(BYTE_CLASS)
     return found, [len(text), len(words), *map(classes.count, COUNTED)]
 
 
@@ -95,18 +105,18 @@ class Brief:
         if len(known) * width > _MOST_ADDED:
             return None
         weights = [rows[begin : begin + width].tolist() for begin in known]
-        sums = map(sum, zip(*weights, strict=True)) if weights else (0,) * width
+        sums = map(sum, zip(*weights)) if weights else (0,) * width
         z = [scores[count * len(DENSE) + place] for place, count in enumerate(counts)]
-        dense = [sum(map(mul, z, column)) for column in self._dense]
+        dense = [sum([own * weight for own, weight in zip(z, column)]) for column in self._dense]
         return self.of(sums, dense, len(known), len(buckets), row)
 
     def of(self, sums: Iterable[float], dense: Iterable[float], seen: int, own: int, row: int) -> Prediction:
         """From whole-number sums [2c] of hashed and of dense weights, the features seen in fitting,
         and all of them, as `Predictor._sums` has them."""
         size = own or 1
-        root, values = math.sqrt(size), list[float]()
+        root, values = _ROOTS[size] if size < len(_ROOTS) else math.sqrt(size), list[float]()
         for hashed, counted, (scale, dense_scale, least, most), bias in zip(
-            sums, dense, self._columns, self._bias[row], strict=True
+            sums, dense, self._columns, self._bias[row]
         ):
             value = hashed * scale / root + counted * dense_scale + bias
             values.append(least if value < least else min(value, most))

@@ -239,7 +239,7 @@ class Budget:
             for one in self._line:
                 if one.max_usd is not None:
                     room = min(room, self._affordable(tokens, cached, one))
-            output = None if math.isinf(room) else int(room)
+            output = None if room == math.inf else int(room)
             hold_tokens, hold_usd = tokens + (output or 0), self._price(tokens, cached, output or 0)
             for one in self._line:
                 one.turns += 1

@@ -211,12 +211,12 @@ class Chooser:
 
     def _utility(self, tradeoff: float, case: Case) -> list[float]:
         """[c], -inf of whom the policy or the constraints bar."""
-        found = [quality - tradeoff * cost for quality, cost in zip(case.quality, case.cost, strict=True)]
+        found = [quality - tradeoff * cost for quality, cost in zip(case.quality, case.cost)]  # noqa: B905  # as in brief.py
         if self._blocked is not None:
             found = list(map(add, found, self._barred[case.row]))
         if case.field is None:
             return found
-        return [own if may else -math.inf for own, may in zip(found, case.field.open, strict=True)]
+        return [own if may else -math.inf for own, may in zip(found, case.field.open)]  # noqa: B905
 
     def _assigned(self, piece: Assign | Cascade, case: Case) -> tuple[int, str]:
         """The suite's candidate, or the first open stage of its chain, else the reference; who

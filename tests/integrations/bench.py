@@ -10,6 +10,7 @@ The proxy runs twice: with its memory as docs/gateways.md has it, and as it is w
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
 import time
@@ -69,6 +70,14 @@ def in_process(policy: Policy, turns: int) -> None:
     line(f"begin to answer, {turns} turns before", whole)
 
 
+@functools.cache
+def client(url: str, api: str) -> Any:
+    """An application's client: it is made once, and keeps its connections."""
+    if api == "anthropic":
+        return Anthropic(api_key=KEY, base_url=url)
+    return OpenAI(api_key=KEY, base_url=f"{url}/v1")
+
+
 def send(url: str, api: str, stream: bool, number: int, turns: int) -> None:
     named = {
         "extra_headers": {"x-litellm-session-id": f"bench-session-{number % 20}"},
@@ -76,16 +85,11 @@ def send(url: str, api: str, stream: bool, number: int, turns: int) -> None:
     }
     messages: Any = asked(number, turns)
     if api == "anthropic":
-        made = Anthropic(api_key=KEY, base_url=url).messages.create(
-            max_tokens=99, messages=messages, stream=stream, **named
-        )  # type: ignore[call-overload]
+        made = client(url, api).messages.create(max_tokens=99, messages=messages, stream=stream, **named)
+    elif api == "openai_responses":
+        made = client(url, api).responses.create(input=messages, stream=stream, **named)
     else:
-        client = OpenAI(api_key=KEY, base_url=f"{url}/v1")
-        made = (
-            client.responses.create(input=messages, stream=stream, **named)  # type: ignore[call-overload]
-            if api == "openai_responses"
-            else client.chat.completions.create(messages=messages, stream=stream, **named)  # type: ignore[call-overload]
-        )
+        made = client(url, api).chat.completions.create(messages=messages, stream=stream, **named)
     if stream:
         list(made)
 
