@@ -13,7 +13,7 @@ golden artifact of it in tests/golden.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -21,20 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router_lab.runtime import npy
+from router_lab.runtime.candidatecodec import HARNESSES, limits_in, limits_out, profile_in, profile_out
 from router_lab.runtime.chaincodec import chains_in, chains_out
 from router_lab.runtime.errors import PolicyError, shown
-from router_lab.runtime.features import DENSE, FEATURISER, Featuriser
-from router_lab.runtime.harness import Harness
 from router_lab.runtime.heads import heads_in, heads_out
 from router_lab.runtime.lifecodec import LIFE_KEYS, life_in, life_out
+from router_lab.runtime.linearcodec import featuriser_in, featuriser_out, linear_in, linear_out
 from router_lab.runtime.model import (
-    Candidate,
-    Limits,
-    Linear,
     PolicySpec,
-    Prices,
     Profile,
-    Role,
     Route,
 )
 from router_lab.runtime.points import (
@@ -50,11 +45,8 @@ from router_lab.runtime.typed import as_list, as_number, as_whole, only_keys
 from router_lab.runtime.vectors import VectorWeights, vector_length
 
 FORMAT = "router-lab policy"
-HARNESSES, LIVES = 5, 6
-"""The first version whose candidates may have a harness, or be teams; and the first in which they
-may retire, suites be kept to some, and points explore."""
-_LATER_KEYS = frozenset(["harness", "harness_settings", "roles"])
-_UNBOUNDED = (Featuriser().least, Featuriser().greatest)
+LIVES = 6
+"""The first version in which candidates may retire, suites be kept to some, and points explore."""
 _POLICY_KEYS = frozenset((
     "schema_version", "format", "name", "candidates", "reference", "suites", "featuriser", "linear", "points", "point",
     "coverage", "routes", "fallbacks", "escalation", "eligible", "limits", "expires", "groups_digest", "provenance",
@@ -64,10 +56,6 @@ _OPTIONAL_KEYS: dict[str, Callable[[Any], Any]] = {
     "heads": heads_in,
 }  # fmt: skip
 """Keys that may be absent, and what reads them."""
-_LINEAR_NUMBERS = ("scale", "bias", "dense", "dense_scale", "cost_bounds")
-_PROFILE_KEYS = frozenset((
-    "model", "effort", "request", "prices", "context_window", "max_output_tokens", "settings_sha", "tier_seconds",
-))  # fmt: skip
 
 
 def encode(spec: PolicySpec) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -77,21 +65,18 @@ def encode(spec: PolicySpec) -> tuple[dict[str, Any], dict[str, bytes]]:
         "schema_version": 1,
         "format": FORMAT,
         "name": spec.name,
-        "candidates": [_profile_out(profile) for profile in spec.profiles],
+        "candidates": [profile_out(profile) for profile in spec.profiles],
         "reference": int(spec.reference),
         "suites": list(spec.suites),
-        "featuriser": _featuriser_out(featuriser),
-        "linear": {
-            **{name: getattr(linear, name).tolist() for name in _LINEAR_NUMBERS},
-            "cost_link": linear.cost_link,
-        },
+        "featuriser": featuriser_out(featuriser),
+        "linear": linear_out(linear),
         "point": spec.point,
         "coverage": float(spec.coverage),
         "routes": {suite: [int(route.candidate), route.verdict] for suite, route in spec.routes.items()},
         "fallbacks": [int(index) for index in spec.fallbacks],
         "escalation": [int(index) for index in spec.escalation],
         "eligible": None if spec.eligible is None else spec.eligible.astype(int).tolist(),
-        "limits": [[_limits_out(limit) for limit in row] for row in spec.limits],
+        "limits": [[limits_out(limit) for limit in row] for row in spec.limits],
         "expires": spec.expires,
         "groups_digest": digest_of(spec.groups),
         "provenance": dict(spec.provenance),
@@ -189,8 +174,8 @@ def _read_version_1(
         profiles=profiles,
         reference=as_whole(value["reference"]),
         suites=suites,
-        featuriser=_featuriser_in(value["featuriser"]),
-        linear=_linear_in(value["linear"], arrays, width, len(suites) + 1, weights),
+        featuriser=featuriser_in(value["featuriser"]),
+        linear=linear_in(value["linear"], arrays, width, len(suites) + 1, weights),
         points={name: point_in(name, point) for name, point in value["points"].items()},
         point=value["point"],
         coverage=as_number(value["coverage"]),
@@ -200,7 +185,7 @@ def _read_version_1(
         fallbacks=tuple(map(as_whole, as_list(value["fallbacks"]))),
         escalation=tuple(map(as_whole, as_list(value["escalation"]))),
         eligible=None if eligible is None else _flags(eligible, (len(suites) + 1, len(profiles))),
-        limits=tuple(tuple(_limits_in(limit) for limit in row) for row in as_list(value["limits"])),
+        limits=tuple(tuple(limits_in(limit) for limit in row) for row in as_list(value["limits"])),
         expires=value["expires"],
         groups=groups,
         certificate=certificate,
@@ -211,7 +196,7 @@ def _read_version_1(
 
 def _profiles_in(value: Mapping[str, Any]) -> tuple[Profile, ...]:
     version = as_whole(value["schema_version"])
-    return tuple(_profile_in(row, version) for row in as_list(value["candidates"]))
+    return tuple(profile_in(row, version) for row in as_list(value["candidates"]))
 
 
 def _read_version_2(
@@ -290,168 +275,6 @@ READERS: dict[int, Callable[[dict[str, Any], Mapping[str, bytes], Mapping[str, A
     HARNESSES: _read_version_5,
     LIVES: _read_version_6,
 }
-
-
-def _profile_out(profile: Profile) -> dict[str, object]:
-    more: dict[str, object] = {}
-    if profile.candidate.harness is not None:
-        settings = None if profile.harness is None else profile.harness.to_json()
-        more = {"harness": profile.candidate.harness, "harness_settings": settings}
-    if profile.roles:
-        more["roles"] = {role: _role_out(part) for role, part in sorted(profile.roles.items())}
-    return {
-        "model": profile.candidate.model,
-        "effort": profile.candidate.effort,
-        "request": dict(profile.request),
-        "prices": None if profile.prices is None else profile.prices.as_dict(),
-        "context_window": profile.context_window,
-        "max_output_tokens": profile.max_output_tokens,
-        "settings_sha": profile.settings_sha,
-        "tier_seconds": {tier: float(seconds) for tier, seconds in profile.tier_seconds.items()},
-        **more,
-    }
-
-
-def _role_out(role: Role) -> dict[str, object]:
-    share = None if role.share is None else float(role.share)
-    return {**_profile_out(role.profile), "limits": _limits_out(role.limits), "share": share}
-
-
-def _profile_in(row: dict[str, Any], version: int) -> Profile:
-    """Up to version 4 a candidate has a model and an effort alone."""
-    more = {key: value for key, value in row.items() if version >= HARNESSES and key in _LATER_KEYS}
-    only_keys({k: v for k, v in row.items() if k not in more}, _PROFILE_KEYS, "policy.json: candidates")
-    if more and set(more) not in ({"roles"}, _LATER_KEYS - {"roles"}, _LATER_KEYS):
-        raise PolicyError(
-            "policy.json: candidates: harness and harness_settings stand together or not at all"
-        )
-    if more.get("roles") == {}:
-        raise PolicyError("policy.json: candidates: roles: none, and a candidate without is no team")
-    name, settings = more.get("harness"), more.get("harness_settings")
-    return Profile(
-        candidate=Candidate(row["model"], row["effort"], name),
-        request=row["request"],
-        prices=None if row["prices"] is None else Prices(**row["prices"]),
-        context_window=row["context_window"],
-        max_output_tokens=row["max_output_tokens"],
-        settings_sha=row["settings_sha"],
-        tier_seconds=row["tier_seconds"],
-        harness=None if settings is None else Harness.from_json(str(name), settings),
-        roles={role: _role_in(part, version) for role, part in more.get("roles", {}).items()},
-    )
-
-
-def _role_in(row: dict[str, Any], version: int) -> Role:
-    if "roles" in row or "harness" in row:
-        raise PolicyError(
-            "policy.json: candidates: a role is a model and an effort, and has no roles of its own"
-        )
-    rest = {key: value for key, value in row.items() if key not in ("limits", "share")}
-    share = row["share"]
-    return Role(
-        _profile_in(rest, version), _limits_in(row["limits"]), None if share is None else as_number(share)
-    )
-
-
-def _featuriser_out(featuriser: Featuriser) -> dict[str, object]:
-    """`least` and `greatest` are left out where they bound nothing, as policies wrote it that knew
-    no bounds."""
-    value = {
-        "name": FEATURISER,
-        "buckets": featuriser.buckets,
-        "cap": featuriser.cap,
-        "centre": [float(number) for number in featuriser.centre],
-        "spread": [float(number) for number in featuriser.spread],
-    }
-    if (featuriser.least, featuriser.greatest) == _UNBOUNDED:
-        return value
-    return value | {"least": list(featuriser.least), "greatest": list(featuriser.greatest)}
-
-
-def _featuriser_in(row: dict[str, Any]) -> Featuriser:
-    bounds = ("least", "greatest") if isinstance(row, dict) and row.keys() & {"least", "greatest"} else ()
-    only_keys(
-        row, frozenset({"name", "buckets", "cap", "centre", "spread", *bounds}), "policy.json: featuriser"
-    )
-    if row["name"] != FEATURISER:
-        raise PolicyError(
-            f"policy.json: featuriser.name {shown(row['name'])} is not {FEATURISER!r}; it needs another router_lab"
-        )
-    return Featuriser(
-        as_whole(row["buckets"]),
-        as_whole(row["cap"]),
-        tuple(map(as_number, row["centre"])),
-        tuple(map(as_number, row["spread"])),
-        *(tuple(map(as_whole, as_list(row[key]))) for key in bounds),
-    )
-
-
-def _linear_in(
-    row: dict[str, Any],
-    arrays: Mapping[str, bytes],
-    width: int,
-    suites: int,
-    weights: NDArray[np.int8] | None,
-) -> Linear:
-    only_keys(
-        row,
-        frozenset([*_LINEAR_NUMBERS, "cost_link"]),
-        "policy.json: linear",
-    )
-    seen = npy.load(arrays["buckets.npy"], "buckets.npy", "<u4", (-1,))
-    if weights is None:
-        weights = npy.load(arrays["weights.npy"], "weights.npy", "|i1", (len(seen) + 1, width)).astype(
-            np.int8, copy=False
-        )
-    elif len(weights) != len(seen) + 1:
-        raise PolicyError(
-            f"weights.npy: shape {weights.shape} before the vector's rows, not {(len(seen) + 1, width)}"
-        )
-    dense = _floats(row["dense"], (len(DENSE), width), "dense")
-    if (dense != np.rint(dense)).any() or np.abs(dense).max(initial=0.0) > 32_767:
-        raise PolicyError("policy.json: linear.dense holds a number that is not a whole one within ±32767")
-    return Linear(
-        seen=seen.astype(np.uint32, copy=False),
-        weights=weights,
-        scale=_floats(row["scale"], (width,), "scale"),
-        bias=_floats(row["bias"], (suites, width), "bias"),
-        dense=dense.astype(np.int16),
-        dense_scale=_floats(row["dense_scale"], (width,), "dense_scale"),
-        cost_bounds=_floats(row["cost_bounds"], (2, width // 2), "cost_bounds"),
-        cost_link=row["cost_link"],
-    )
-
-
-def _limits_out(limit: Limits) -> list[float | None]:
-    tokens, turns, usd = limit
-    return [
-        None if tokens is None else int(tokens),
-        None if turns is None else int(turns),
-        None if usd is None else float(usd),
-    ]
-
-
-def _limits_in(row: Sequence[object]) -> Limits:
-    tokens, turns, usd = as_list(row)
-    return Limits(
-        None if tokens is None else as_whole(tokens),
-        None if turns is None else as_whole(turns),
-        None if usd is None else as_number(usd),
-    )
-
-
-def _floats(rows: Any, shape: tuple[int, ...], key: str) -> NDArray[np.float64]:
-    """A read-only float64 array from nested lists of numbers that must have this shape."""
-    flat = rows if len(shape) == 1 else [value for row in rows for value in row]
-    if (
-        not isinstance(rows, list)
-        or len(rows) != shape[0]
-        or any(len(row) != shape[-1] for row in rows if len(shape) == 2)
-    ):
-        raise PolicyError(f"policy.json: linear.{key} has not the shape {list(shape)}")
-    array = np.array([as_number(value) for value in flat], np.float64).reshape(shape)
-    array.flags.writeable = False
-    return array
 
 
 def _flags(rows: list[list[int]], shape: tuple[int, int]) -> NDArray[np.bool_]:
