@@ -45,9 +45,9 @@ def _role_out(role: Role) -> dict[str, object]:
 
 
 def profile_in(row: dict[str, Any], version: int) -> Profile:
-    """The inverse, in a policy of that `schema_version`: up to 4 a candidate has a model and an effort
-    alone. PolicyError for what stands where it may not; KeyError, TypeError and ValueError for
-    another shape."""
+    """The inverse, in a policy of that `schema_version`: up to 4 a candidate has a model and an
+    effort alone. PolicyError for what stands where it may not; KeyError, TypeError and ValueError
+    for another shape."""
     more = {key: value for key, value in row.items() if version >= HARNESSES and key in _LATER_KEYS}
     only_keys({k: v for k, v in row.items() if k not in more}, _PROFILE_KEYS, "policy.json: candidates")
     if more and set(more) not in ({"roles"}, _LATER_KEYS - {"roles"}, _LATER_KEYS):
