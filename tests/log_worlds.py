@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from router_lab.runtime.features import Featuriser
-from router_lab.runtime.model import Candidate, Linear, PolicySpec, Profile
+from router_lab.runtime.linear import Linear
+from router_lab.runtime.model import Candidate, PolicySpec, Profile
 from router_lab.runtime.points import Assign, Piece
 from router_lab.runtime.policy import Policy
 

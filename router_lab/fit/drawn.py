@@ -11,7 +11,7 @@ from router_lab.fit.evidence import Evidence, Phases
 from router_lab.fit.task import LINK
 from router_lab.metrics.paired import Floats, Ints, Mask
 from router_lab.metrics.twophase import best_regression, features, paired_spread, run_throughout, suites_of
-from router_lab.runtime.model import cost_to_link
+from router_lab.runtime.linear import cost_to_link
 
 
 def completed(evidence: Evidence, drawn: Mask | None, suite: Ints, *, strict: bool = False) -> Evidence:

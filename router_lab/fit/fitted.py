@@ -15,7 +15,7 @@ from router_lab.fit.table import Cell
 from router_lab.fit.task import Task
 from router_lab.metrics.paired import Floats, Ints
 from router_lab.runtime.heads import Begun
-from router_lab.runtime.model import Linear
+from router_lab.runtime.linear import Linear
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from router_lab.fit.rows import Ridge
 from router_lab.fit.task import LINK, Floats, Ints, Mask, Task, suite_rates, to_units
 from router_lab.runtime.heads import guarded_many
-from router_lab.runtime.model import Linear
+from router_lab.runtime.linear import Linear
 
 READS, RATES = "blend", "rates"
 """The predictions that read the prompt, and those by suite alone."""

@@ -14,7 +14,8 @@ from router_lab.metrics.steady import Floats as Floats
 from router_lab.metrics.steady import Ints as Ints
 from router_lab.metrics.steady import Mask as Mask
 from router_lab.outcomes import OutcomeMatrix
-from router_lab.runtime.model import POOLED, cost_from_link, cost_to_link
+from router_lab.runtime.linear import cost_from_link, cost_to_link
+from router_lab.runtime.model import POOLED
 
 Made = TypeVar("Made")
 

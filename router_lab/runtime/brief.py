@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from router_lab.runtime.features import BASE, BYTE_CLASS, COUNTED, DENSE, KIND, LOWER, PAIR, SCALE
 from router_lab.runtime.heads import biases
-from router_lab.runtime.model import PolicySpec, unlinked
+from router_lab.runtime.linear import unlinked
+from router_lab.runtime.model import PolicySpec
 
 BRIEF_BYTES = 160
 """A longer text is numpy's."""

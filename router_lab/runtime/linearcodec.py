@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from router_lab.runtime import npy
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.features import DENSE, FEATURISER, Featuriser
-from router_lab.runtime.model import Linear
+from router_lab.runtime.linear import Linear
 from router_lab.runtime.typed import as_list, as_number, as_whole, only_keys
 
 _UNBOUNDED = (Featuriser().least, Featuriser().greatest)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from router_lab.runtime.errors import PolicyError
-from router_lab.runtime.model import Candidate, Linear, PolicySpec
+from router_lab.runtime.linear import Linear
+from router_lab.runtime.model import Candidate, PolicySpec
 
 if TYPE_CHECKING:
     from router_lab.runtime.decision import Decision

@@ -14,7 +14,8 @@ from router_lab.runtime.brief import BRIEF_COLUMNS, Brief, Prediction
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.features import DENSE, extract, most_counted
 from router_lab.runtime.heads import biases, guarded, guarded_many, head
-from router_lab.runtime.model import PolicySpec, cost_from_link, cost_to_link
+from router_lab.runtime.linear import cost_from_link, cost_to_link
+from router_lab.runtime.model import PolicySpec
 from router_lab.runtime.vectors import Floats, Steering, Vectors
 
 _ONES = np.ones(9216, np.float32)

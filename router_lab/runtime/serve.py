@@ -18,7 +18,8 @@ from router_lab.runtime.arguments import DecideArguments, pair
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.features import Featuriser
-from router_lab.runtime.model import Candidate, Linear, PolicySpec, Profile
+from router_lab.runtime.linear import Linear
+from router_lab.runtime.model import Candidate, PolicySpec, Profile
 from router_lab.runtime.points import Follow
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.reasons import NO_POLICY, OUTSIDE

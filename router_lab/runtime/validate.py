@@ -14,7 +14,8 @@ from router_lab.runtime import chainrules, lifecodec, profilerules
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.features import DENSE, MAX_CAP, Z_LIMIT, Featuriser
 from router_lab.runtime.heads import MOST_GUARDED
-from router_lab.runtime.model import CACHING, COST_LINKS, VERDICTS, PolicySpec
+from router_lab.runtime.linear import COST_LINKS
+from router_lab.runtime.model import CACHING, VERDICTS, PolicySpec
 from router_lab.runtime.points import MOST_PIECES, NEAR, Assign, Cascade, Follow, Point
 from router_lab.runtime.typed import GREATEST, real
 from router_lab.runtime.vectors import MAX_LENGTH, VectorWeights

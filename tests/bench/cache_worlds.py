@@ -14,7 +14,8 @@ from router_lab.config import Price
 from router_lab.prices import PriceTable, Tokens
 from router_lab.runtime import model as spec
 from router_lab.runtime.features import DENSE, Featuriser
-from router_lab.runtime.model import Candidate, Linear, PolicySpec, Profile
+from router_lab.runtime.linear import Linear
+from router_lab.runtime.model import Candidate, PolicySpec, Profile
 from router_lab.runtime.points import Follow
 from router_lab.runtime.policy import Policy
 

@@ -36,7 +36,8 @@ from router_lab.outcomes import validate_outcomes
 from router_lab.runtime import features as f
 from router_lab.runtime.artifact import load_policy, save_policy
 from router_lab.runtime.decision import Decision
-from router_lab.runtime.model import Candidate, Linear, PolicySpec, Prices, Profile
+from router_lab.runtime.linear import Linear
+from router_lab.runtime.model import Candidate, PolicySpec, Prices, Profile
 from router_lab.runtime.points import Follow
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.rule import by_prediction

@@ -28,7 +28,8 @@ import numpy as np
 from router_lab.runtime.artifact import encode_policy, revision_of, save_revision
 from router_lab.runtime.features import DENSE, Featuriser
 from router_lab.runtime.files import atomic_write
-from router_lab.runtime.model import Candidate, Limits, Linear, PolicySpec, Prices, Profile, Route
+from router_lab.runtime.linear import Linear
+from router_lab.runtime.model import Candidate, Limits, PolicySpec, Prices, Profile, Route
 from router_lab.runtime.points import Follow
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.release import RELEASE, Release, build_release

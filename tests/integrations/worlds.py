@@ -8,7 +8,8 @@ import numpy as np
 
 from router_lab.runtime.chains import Judge, Stage, Term
 from router_lab.runtime.features import DENSE, Featuriser
-from router_lab.runtime.model import Candidate, Limits, Linear, PolicySpec, Prices, Profile
+from router_lab.runtime.linear import Linear
+from router_lab.runtime.model import Candidate, Limits, PolicySpec, Prices, Profile
 from router_lab.runtime.points import Cascade, Follow
 from router_lab.runtime.policy import Policy
 

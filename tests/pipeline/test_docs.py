@@ -26,7 +26,8 @@ from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.chains import Judge, Stage, Term
 from router_lab.runtime.decisions import read_decisions
 from router_lab.runtime.features import Featuriser
-from router_lab.runtime.model import Candidate, Linear, PolicySpec, Profile
+from router_lab.runtime.linear import Linear
+from router_lab.runtime.model import Candidate, PolicySpec, Profile
 from router_lab.runtime.points import Cascade
 from router_lab.runtime.policy import Policy
 from tests.bench.siege_common import policies

@@ -12,7 +12,8 @@ import pytest
 
 from router_lab.runtime.artifact import save_policy
 from router_lab.runtime.features import DENSE, Featuriser
-from router_lab.runtime.model import Candidate, Limits, Linear, PolicySpec, Prices, Profile, Route
+from router_lab.runtime.linear import Linear
+from router_lab.runtime.model import Candidate, Limits, PolicySpec, Prices, Profile, Route
 from router_lab.runtime.points import Follow
 from router_lab.runtime.policy import Policy
 

@@ -18,7 +18,8 @@ from router_lab.runtime.arguments import pair
 from router_lab.runtime.artifact import save_policy
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.errors import PolicyError
-from router_lab.runtime.model import Candidate, Linear
+from router_lab.runtime.linear import Linear
+from router_lab.runtime.model import Candidate
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.store import Challenger, PolicyStore
 from router_lab.runtime.vectors import VectorScale

@@ -10,7 +10,8 @@ import pytest
 
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.features import DENSE, Featuriser
-from router_lab.runtime.model import Candidate, Linear, Profile, Route
+from router_lab.runtime.linear import Linear
+from router_lab.runtime.model import Candidate, Profile, Route
 from router_lab.runtime.points import Follow
 from router_lab.runtime.policy import Policy
 

@@ -14,7 +14,7 @@ from router_lab.runtime.artifact import load_policy, save_policy
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.features import DENSE, Featuriser
 from router_lab.runtime.heads import Begun, guarded, guarded_many, head, heads_in
-from router_lab.runtime.model import Linear
+from router_lab.runtime.linear import Linear
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.vectors import VectorScale
 

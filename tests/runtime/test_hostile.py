@@ -19,7 +19,8 @@ from router_lab.runtime import artifact as artifacts
 from router_lab.runtime import jsonio
 from router_lab.runtime.artifact import load_policy, save_policy
 from router_lab.runtime.errors import PolicyError
-from router_lab.runtime.model import Candidate, Limits, Linear, Prices, Profile, Route
+from router_lab.runtime.linear import Linear
+from router_lab.runtime.model import Candidate, Limits, Prices, Profile, Route
 from router_lab.runtime.points import Assign
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.vectors import VectorScale

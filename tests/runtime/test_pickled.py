@@ -19,7 +19,8 @@ import pytest
 from router_lab.runtime.artifact import encode_policy, load_policy, save_policy
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.errors import PolicyError
-from router_lab.runtime.model import Candidate, Linear, Prices, Profile
+from router_lab.runtime.linear import Linear
+from router_lab.runtime.model import Candidate, Prices, Profile
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.store import PolicyStore
 from router_lab.runtime.vectors import VectorScale

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from router_lab.runtime.features import DENSE, Featuriser
-from router_lab.runtime.model import Linear
+from router_lab.runtime.linear import Linear
 from router_lab.runtime.policy import Policy
 
 TEXTS = ["", "the quick brown fox", "What is 12 × 7?", "a b a b", "日本語 \ud800", "the fox " * 60]

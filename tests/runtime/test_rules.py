@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router_lab.runtime.model import cost_from_link, cost_to_link
+from router_lab.runtime.linear import cost_from_link, cost_to_link
 from router_lab.runtime.points import Follow, mix_of
 from router_lab.runtime.policy import Policy
 

@@ -17,7 +17,8 @@ from router_lab import load_policy
 from router_lab.runtime.artifact import PARTS, encode_policy, revision_of, save_policy, write_files
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.features import DENSE
-from router_lab.runtime.model import Candidate, Linear
+from router_lab.runtime.linear import Linear
+from router_lab.runtime.model import Candidate
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.store import Challenger, PolicyStore
 from router_lab.runtime.vectors import MAX_LENGTH, VectorScale, VectorWeights

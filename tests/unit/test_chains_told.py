@@ -34,7 +34,8 @@ from router_lab.report.policy import served_rows
 from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.chains import Chain, Judge, Stage, Term
 from router_lab.runtime.features import Featuriser
-from router_lab.runtime.model import Candidate, Linear, PolicySpec, Prices, Profile
+from router_lab.runtime.linear import Linear
+from router_lab.runtime.model import Candidate, PolicySpec, Prices, Profile
 from router_lab.runtime.points import Assign, Cascade, cap_described, chain_described
 from router_lab.runtime.policy import Policy
 from tests.fit_worlds import answered

@@ -22,7 +22,8 @@ from router_lab.cli.describe_policy import (
 from router_lab.report.policy import pick_rows
 from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.features import DENSE, Featuriser
-from router_lab.runtime.model import Candidate, Linear, PolicySpec, Profile, Route
+from router_lab.runtime.linear import Linear
+from router_lab.runtime.model import Candidate, PolicySpec, Profile, Route
 from router_lab.runtime.points import Assign, Follow
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.rule import draw

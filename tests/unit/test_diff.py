@@ -20,7 +20,8 @@ from router_lab.runtime.artifact import load_policy, save_revision
 from router_lab.runtime.chains import Chain, Judge, Stage, Term
 from router_lab.runtime.features import DENSE, Featuriser
 from router_lab.runtime.harness import Harness
-from router_lab.runtime.model import Candidate, Linear, PolicySpec, Prices, Profile, Role, Route
+from router_lab.runtime.linear import Linear
+from router_lab.runtime.model import Candidate, PolicySpec, Prices, Profile, Role, Route
 from router_lab.runtime.points import Assign, Cascade, Follow
 from router_lab.runtime.policy import Policy
 

@@ -15,7 +15,8 @@ from router_lab.fit.model import READS
 from router_lab.fit.pieces import piece_of
 from router_lab.outcomes import validate_outcomes
 from router_lab.runtime.features import DENSE, Featuriser
-from router_lab.runtime.model import POOLED, Candidate, Linear, PolicySpec, Profile
+from router_lab.runtime.linear import Linear
+from router_lab.runtime.model import POOLED, Candidate, PolicySpec, Profile
 from router_lab.runtime.points import Assign, Follow, Point
 from router_lab.runtime.policy import Policy
 from tests.fit_worlds import constant, two_kinds

@@ -25,7 +25,8 @@ from router_lab.outcomes import validate_outcomes
 from router_lab.outcomes.columns import GATED
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.features import DENSE, Featuriser
-from router_lab.runtime.model import Candidate, Linear, PolicySpec, Prices, Profile, group_code
+from router_lab.runtime.linear import Linear
+from router_lab.runtime.model import Candidate, PolicySpec, Prices, Profile, group_code
 from router_lab.runtime.points import Follow
 from router_lab.runtime.policy import Policy
 

@@ -36,7 +36,7 @@ from router_lab.metrics.paired import Recorded
 from router_lab.metrics.together import ALIKE, FARTHEST, NODES, confidence_of_second
 from router_lab.metrics.twophase import features, least_squares
 from router_lab.runtime.features import DENSE, Z_UNIT
-from router_lab.runtime.model import cost_to_link
+from router_lab.runtime.linear import cost_to_link
 from router_lab.runtime.points import Assign
 
 PROMPTS = ["red blue", "red green", "red blue green", None]

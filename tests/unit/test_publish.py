@@ -14,7 +14,8 @@ from router_lab.publish import HISTORY, current_release, history, publish, rollb
 from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.features import DENSE, Featuriser
-from router_lab.runtime.model import Candidate, Linear, PolicySpec, Profile
+from router_lab.runtime.linear import Linear
+from router_lab.runtime.model import Candidate, PolicySpec, Profile
 from router_lab.runtime.points import Follow
 from router_lab.runtime.policy import Policy
 

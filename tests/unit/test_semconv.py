@@ -25,7 +25,8 @@ from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 from router_lab import Decision, Policy
 from router_lab.runtime.decisions import DecisionLog
 from router_lab.runtime.features import Featuriser
-from router_lab.runtime.model import Candidate, Linear, PolicySpec, Profile
+from router_lab.runtime.linear import Linear
+from router_lab.runtime.model import Candidate, PolicySpec, Profile
 from router_lab.runtime.points import Follow
 from router_lab.runtime.semconv import ATTRIBUTES, SCHEMA_URL, span_attributes
 
