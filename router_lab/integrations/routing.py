@@ -54,7 +54,7 @@ class Asked(NamedTuple):
     session: the user's own name of it; turns of a conversation without one are known by how it
     begins. continues: the id of the answer that this goes on from, where the provider keeps the
     conversation. around: what else is sent (system message, tools), for its size. stream: the
-    answer is shown as it comes, and never judged."""
+    answer is shown as it comes, and never judged. answers: how many are asked for at once."""
 
     messages: str | Sequence[Mapping[str, Any]]
     suite: str | None = None
@@ -62,6 +62,7 @@ class Asked(NamedTuple):
     continues: str | None = None
     around: object = None
     stream: bool = False
+    answers: int = 1
 
 
 def asked_of(
@@ -70,8 +71,11 @@ def asked_of(
     """What a request of `api` asks; `session` as the host knows its name."""
     around = tuple(filter(None, (body.get(SYSTEM.get(api, "")), body.get("tools"))))
     continues = body.get("previous_response_id")
-    messages = conversation(api, body)
-    return Asked(messages, suite, session, continues if isinstance(continues, str) else None, around, stream)
+    messages, several = conversation(api, body), body.get("n")
+    return Asked(
+        messages, suite, session, continues if isinstance(continues, str) else None, around, stream,
+        several if type(several) is int and several > 1 else 1,
+    )  # fmt: skip
 
 
 class Thread(NamedTuple):
@@ -161,7 +165,7 @@ class Routing:
             said = "; ".join(filter(None, (said, self._unknown(decision, decision.unknown_suite))))
         request = Request(
             host, suite, asked.session, thread.remember, self.sessions.budget(asked.session), asked.stream,
-            size=size, said=said, asked=question,
+            size=size, said=said, asked=question, answers=asked.answers,
         )  # fmt: skip
         return Turn(self, request, decision)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from router_lab.integrations.answers import Answer
 from router_lab.integrations.hosts import Host, profile_of
 from router_lab.integrations.sessions import Used
-from router_lab.runtime.budget import Budget, Reservation
+from router_lab.runtime.budget import Budget, BudgetExceeded, Reservation
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.errors import PolicyError, RouterLabError, RouterLabWarning, shown
 from router_lab.runtime.model import Candidate
@@ -34,6 +34,7 @@ _TOO_LONG = (
     "prompt is too long",
     "ContextWindowExceeded",
 )
+_LOST = {"APIConnectionError", "APITimeoutError", "Timeout", "MidStreamFallbackError"}
 
 
 class Told(NamedTuple):
@@ -80,7 +81,7 @@ def _line(text: str) -> str:
 class Request(NamedTuple):
     """What stays the same while one after another is asked. session: the user's name of it;
     remembered: by what it is remembered. size: tokens at most. said: of those whom the host cannot
-    ask. asked: the arguments of `decide`, `prompt` among them."""
+    ask. asked: the arguments of `decide`, `prompt` among them. answers: how many at once."""
 
     host: Host
     suite: str | None
@@ -91,6 +92,7 @@ class Request(NamedTuple):
     size: int
     said: str
     asked: Mapping[str, Any]
+    answers: int = 1
 
 
 class Turn:
@@ -132,7 +134,8 @@ class Turn:
     def most_output(self) -> int | None:
         """How many tokens the answer may have, from the session's budget; None = as many as it was
         measured with."""
-        return None if self._held is None else self._held.max_output_tokens
+        most = None if self._held is None else self._held.max_output_tokens
+        return None if most is None else most // self._request.answers
 
     @property
     def counted(self) -> bool:
@@ -178,7 +181,15 @@ class Turn:
         around, most = self._routing.servable.sent(profile, self._suite)
         if most is None and (most := self.decision.limits.max_tokens) is None:
             most = profile.max_output_tokens
-        self._held = budget.reserve(self._request.size + around, max_output_tokens=most)
+        answers = self._request.answers
+        held = budget.reserve(
+            self._request.size + around, max_output_tokens=None if most is None else most * answers
+        )
+        room = held.max_output_tokens
+        if room is not None and room < answers:  # each has a token at least
+            held.release()
+            raise BudgetExceeded("tokens of output", answers, room)
+        self._held = held
 
     def answered(self, answer: Answer | None) -> Turn | None:
         """Who is asked after this answer; None = it is kept. Of None, an answer that is streamed,
@@ -208,8 +219,8 @@ class Turn:
         or nobody is left."""
         failure = failure_of(error)
         held, self._held = self._held, None
-        if held is not None and (isinstance(error, RouterLabError) or _status(error) is not None):
-            held.release()  # refused before any work was done
+        if held is not None and _refused(error):
+            held.release()  # before any work was done
         elif held is not None:
             held.__exit__()
         if failure is None or not self._routing.fallbacks:
@@ -250,15 +261,28 @@ def failure_of(error: BaseException) -> str | None:
     next candidate would meet, too."""
     if isinstance(error, RouterLabError) or not isinstance(error, Exception):
         return None
-    # A framework's own error has the SDK's as its cause.
-    names = {kind.__name__ for one in (error, error.__cause__) for kind in type(one).__mro__}
     status = _status(error)
     if status is None:
-        return "unavailable" if names & {"APIConnectionError", "APITimeoutError", "Timeout"} else None
+        return "unavailable" if _lost(error) else None
     said = f"{type(error).__name__} {shown(error, 2000)}"
     if status in (400, 413) and any(mark in said for mark in _TOO_LONG):
         return "context"
     return "unavailable" if status in (408, 409, 429) or status >= 500 else None
+
+
+def _refused(error: BaseException) -> bool:
+    """Whether a call was refused, rather than its answer lost, for which gateways have a status,
+    too."""
+    if isinstance(error, RouterLabError):
+        return True
+    return _status(error) not in (None, 408, 504) and not _lost(error)
+
+
+def _lost(error: BaseException) -> bool:
+    """Whether a connection broke, or its time ran out, after whatever work."""
+    # A framework's own error has the SDK's as its cause.
+    names = {kind.__name__ for one in (error, error.__cause__) for kind in type(one).__mro__}
+    return not names.isdisjoint(_LOST)
 
 
 def _status(error: BaseException) -> int | None:
