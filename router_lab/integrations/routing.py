@@ -157,15 +157,19 @@ class Routing:
         known = self.sessions.served(thread.look, self._clock())
         if known is not None:
             question |= {"previous": known.candidate, "cached_tokens": known.cached}
-        if asked.around or not (isinstance(asked.messages, str) or len(asked.messages) == 1):
+        # What the provider keeps of a conversation is sent again there, and paid for.
+        kept = known.context if known is not None and asked.continues is not None else 0
+        if kept or asked.around or not (isinstance(asked.messages, str) or len(asked.messages) == 1):
             # What was asked last says nothing of how long the whole conversation is.
-            question["context_tokens"] = max(size // CHARACTERS_PER_TOKEN, known.context if known else 0)
+            question["context_tokens"] = max(
+                kept + size // CHARACTERS_PER_TOKEN, known.context if known else 0
+            )
         decision, said, question = self._decided(asked, host, suite, question)
         if decision.unknown_suite is not None:
             said = "; ".join(filter(None, (said, self._unknown(decision, decision.unknown_suite))))
         request = Request(
             host, suite, asked.session, thread.remember, self.sessions.budget(asked.session), asked.stream,
-            size=size, said=said, asked=question, answers=asked.answers,
+            size=size + kept, said=said, asked=question, answers=asked.answers,
         )  # fmt: skip
         return Turn(self, request, decision)
 

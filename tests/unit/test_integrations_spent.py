@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from router_lab.integrations import gateway as gateways
 from router_lab.integrations.answers import Answer, read, used
 from router_lab.integrations.gateway import Gateway, Settings
-from router_lab.integrations.routing import Routing
+from router_lab.integrations.hosts import Host
+from router_lab.integrations.routing import Asked, Routing
 from router_lab.integrations.sessions import Allowance, Served, Sessions, Used, bounded
 from router_lab.integrations.watching import watch
 from router_lab.runtime.budget import Budget, BudgetExceeded
@@ -244,3 +245,25 @@ def test_many_sessions_are_forgotten_a_few_at_once() -> None:
         sessions.serve(str(number), served)
     assert len(sessions) == 126  # 129 less the first three
     assert sessions.served("2", 0.0) is None and sessions.served("3", 0.0) is not None
+
+
+def test_what_the_provider_keeps_of_a_conversation_is_set_aside_for() -> None:
+    """The first turn used 400 + 100 tokens, which the second sends again without their text."""
+    routing = Routing(choosing("openai_responses"), session_tokens=2000)
+    host = Host(("openai_responses",))
+    asked, own = Asked("hi", "triage", "s"), 10
+    turn = routing.begin(asked, host)
+    turn.reserve()
+    turn.answered(Answer("so", used=Used(400, 100), id="r1"))
+    budget = routing.sessions.budget("s")
+    assert budget is not None and budget.tokens == 500
+    turn = routing.begin(asked._replace(continues="r1"), host)
+    assert turn.asked["context_tokens"] == 500 + own // 3
+    turn.reserve()
+    assert budget._held_tokens == 500 + own + 200
+    turn.answered(Answer("so", used=Used(502, 100), id="r2"))
+    turn = routing.begin(asked._replace(continues="r2"), host)
+    turn.reserve()
+    assert budget.tokens + budget._held_tokens == 1102 + 602 + own + 200
+    with pytest.raises(BudgetExceeded, match="needs 613 tokens and 86 are left"):
+        routing.begin(asked._replace(continues="r2"), host).reserve()

@@ -224,3 +224,11 @@ def test_a_days_batch_is_not_the_next_ones_for_its_numbers(tmp_path: Path) -> No
     found = read_traces([tmp_path])
     assert len(found.calls) == 4
     assert dict(found.left) == {"a call that was read before (same id)": 2}
+
+
+def test_a_table_behind_another_has_its_header_again(tmp_path: Path) -> None:
+    text = EXPORTS["litellm, csv"][2]()
+    (tmp_path / "x.csv").write_text(text + text.replace("\n", "\r\n"), newline="")
+    found = read_traces([tmp_path / "x.csv"])
+    assert len(found.calls) == 2 and not found.problems
+    assert dict(found.left) == {"a call that was read before (same id)": 2}
