@@ -251,19 +251,19 @@ def test_what_the_provider_keeps_of_a_conversation_is_set_aside_for() -> None:
     """The first turn used 400 + 100 tokens, which the second sends again without their text."""
     routing = Routing(choosing("openai_responses"), session_tokens=2000)
     host = Host(("openai_responses",))
-    asked, own = Asked("hi", "triage", "s"), 10
+    asked, own = Asked("hi", "triage", "s"), 18
     turn = routing.begin(asked, host)
     turn.reserve()
     turn.answered(Answer("so", used=Used(400, 100), id="r1"))
     budget = routing.sessions.budget("s")
     assert budget is not None and budget.tokens == 500
     turn = routing.begin(asked._replace(continues="r1"), host)
-    assert turn.asked["context_tokens"] == 500 + own // 3
+    assert turn.asked["context_tokens"] == 503
     turn.reserve()
     assert budget._held_tokens == 500 + own + 200
     turn.answered(Answer("so", used=Used(502, 100), id="r2"))
     turn = routing.begin(asked._replace(continues="r2"), host)
     turn.reserve()
     assert budget.tokens + budget._held_tokens == 1102 + 602 + own + 200
-    with pytest.raises(BudgetExceeded, match="needs 613 tokens and 86 are left"):
+    with pytest.raises(BudgetExceeded, match="needs 621 tokens and 78 are left"):
         routing.begin(asked._replace(continues="r2"), host).reserve()
