@@ -14,6 +14,7 @@ from router_lab.integrations.sessions import Used
 from router_lab.runtime.budget import Budget, BudgetExceeded, Reservation
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.errors import PolicyError, RouterLabError, RouterLabWarning, shown
+from router_lab.runtime.messages import last_user_text
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.reasons import BARE
 
@@ -116,7 +117,9 @@ class Turn:
         out."""
         log = routing.log
         if log is not None:
-            self._id = log.write(decision, suite=request.suite, after=log_id)
+            said = None if log_id is not None else request.asked["prompt"]  # once for a request
+            text = last_user_text(said) if isinstance(said, list) else said
+            self._id = log.write(decision, prompt=text, suite=request.suite, after=log_id)
 
     @property
     def asked(self) -> Mapping[str, Any]:

@@ -331,6 +331,22 @@ def test_the_log_has_every_stage(tmp_path: Path) -> None:
     log.outcome(turn.told.id, quality=1.0)
 
 
+@pytest.mark.parametrize("prompts", [False, True])
+def test_a_log_that_is_to_hold_prompts_has_them(tmp_path: Path, prompts: bool) -> None:
+    """By which `evaluate` asks another policy about the same requests."""
+    routing = Routing(
+        choosing("openai_chat"), log=DecisionLog(tmp_path / "week.jsonl", prompts=prompts), suite="triage"
+    )
+    messages = [
+        {"role": "user", "content": "first"},
+        {"role": "assistant"},
+        {"role": "user", "content": HARD},
+    ]
+    routing.begin(Asked(messages), CHAT)
+    [row] = read_decisions(tmp_path / "week.jsonl")
+    assert row.get("prompt") == (HARD if prompts else None)
+
+
 def test_headers_are_lines_of_ascii() -> None:
     told = Told(Candidate("m\n", "low"), "r", "code", "because → \x1b" + "x" * 900, left_out=("temperature",))
     found = told.headers()
