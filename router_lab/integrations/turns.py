@@ -299,7 +299,10 @@ def _own(function: Callable[[str], Any] | None, text: str | None, unknown: Any) 
     if function is None or text is None:
         return unknown
     try:
-        return function(text)
+        found = function(text)
+        if isinstance(unknown, dict) and not isinstance(found, Mapping):
+            raise TypeError(f"it gave {shown(found)}, not a mapping of names to numbers")
+        return found
     except Exception as error:  # noqa: BLE001  # whatever it is, it says nothing of the answer
         warnings.warn(RouterLabWarning(f"routing: {shown(function)} failed: {shown(error)}"), stacklevel=2)
         return unknown

@@ -199,6 +199,10 @@ def test_a_check_of_the_users_asks_the_next_and_one_that_fails_says_nothing() ->
     broken = Routing(choosing("openai_chat"), check=lambda text: bool(1 / 0))
     with pytest.warns(RouterLabWarning, match="division by zero"):
         assert run(broken.calls(asked(broken, EASY)), answering(**both))[0] == "cheap"
+    for nothing in (None, [-0.1]):
+        odd = Routing(chained("openai_chat"), signals=lambda text, nothing=nothing: nothing)
+        with pytest.warns(RouterLabWarning, match="not a mapping of names to numbers"):
+            assert run(odd.calls(asked(odd, EASY)), answering(**both))[0] == "dear"
     told = Routing(chained("openai_chat", gain=-1.0), signals=lambda text: {"logprob": -0.1})
     assert run(told.calls(asked(told, EASY)), answering(**both))[0] == "cheap"  # else it would be missing
 

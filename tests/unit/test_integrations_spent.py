@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from router_lab.integrations import gateway as gateways
 from router_lab.integrations.answers import Answer, read, used
+from router_lab.integrations.clients import told, wrap
 from router_lab.integrations.gateway import Gateway, Settings
 from router_lab.integrations.hosts import Host
 from router_lab.integrations.routing import Asked, Routing
@@ -126,14 +128,14 @@ DELTA = {"type": "message_delta", "usage": {"output_tokens": 5}}
 def test_the_beginning_of_a_streamed_message_is_not_all_of_it(
     events: tuple[object, ...], found: Used | None
 ) -> None:
-    told: list[Answer] = []
+    seen: list[Answer] = []
     stream = Stopping(*events)
-    assert watch(stream, "anthropic", told.append, hides=False)
+    assert watch(stream, "anthropic", seen.append, hides=False)
     for _ in events:
         next(stream._iterator)
     del stream
     gc.collect()
-    assert [one.used for one in told] == [found]
+    assert [one.used for one in seen] == [found]
 
 
 def failure(name: str, status: int | None) -> Any:
@@ -267,3 +269,27 @@ def test_what_the_provider_keeps_of_a_conversation_is_set_aside_for() -> None:
     assert budget.tokens + budget._held_tokens == 1102 + 602 + own + 200
     with pytest.raises(BudgetExceeded, match="needs 621 tokens and 78 are left"):
         routing.begin(asked._replace(continues="r2"), host).reserve()
+
+
+class Wrapped:
+    """A client whose streams somebody else has made generators of, as instrumentations do."""
+
+    def __init__(self) -> None:
+        self.chat = SimpleNamespace(completions=SimpleNamespace(create=self._create))
+
+    def copy(self) -> Wrapped:
+        return Wrapped()
+
+    def _create(self, **body: Any) -> Iterator[str]:
+        assert body["model"] == "dear-1" and "x-router-lab-session" not in body["extra_headers"]
+        return (text for text in ("so",))
+
+
+def test_an_answer_that_takes_no_mark_is_the_callers_all_the_same() -> None:
+    routing = Routing(choosing("openai_chat"), session_tokens=1000)
+    client: Any = wrap(Wrapped(), routing)
+    sent = body(stream=True, extra_headers={"x-router-lab-session": "s"})
+    stream = client.chat.completions.create(**sent)
+    assert list(stream) == ["so"] and told(stream) is None
+    budget = routing.sessions.budget("s")
+    assert budget is not None and (budget.tokens, budget._held_tokens) == (HELD, 0)
