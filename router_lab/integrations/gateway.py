@@ -108,8 +108,8 @@ class Gateway:
         kept = Kept(turn, api, body, stream)
         try:
             request = self.request(kept)
-        except BaseException as error:
-            turn.failed(error)
+        except BaseException:
+            turn.unsent()
             raise
         with self._lock:
             self._kept[id] = kept

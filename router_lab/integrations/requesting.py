@@ -167,7 +167,7 @@ def _merged(
             request[key] = value
         elif isinstance(value, _DICTS) and isinstance(measured[key], _DICTS):
             request[key] = {**value, **measured[key]}
-        elif key == "include":
+        elif key == "include" and isinstance(value, list | tuple):
             request[key] = list(dict.fromkeys([*measured[key], *value]))
         elif value != measured[key]:
             left.append(key)

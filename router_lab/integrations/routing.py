@@ -70,12 +70,9 @@ def asked_of(
 ) -> Asked:
     """What a request of `api` asks; `session` as the host knows its name."""
     around = tuple(filter(None, (body.get(SYSTEM.get(api, "")), body.get("tools"))))
-    continues = body.get("previous_response_id")
-    messages, several = conversation(api, body), body.get("n")
-    return Asked(
-        messages, suite, session, continues if isinstance(continues, str) else None, around, stream,
-        several if type(several) is int and several > 1 else 1,
-    )  # fmt: skip
+    known = continues if isinstance(continues := body.get("previous_response_id"), str) else None
+    answers = max(several, 1) if type(several := body.get("n")) is int else 1
+    return Asked(conversation(api, body), suite, session, known, around, stream, answers)
 
 
 class Thread(NamedTuple):
@@ -157,13 +154,12 @@ class Routing:
         known = self.sessions.served(thread.look, self._clock())
         if known is not None:
             question |= {"previous": known.candidate, "cached_tokens": known.cached}
-        # What the provider keeps of a conversation is sent again there, and paid for.
-        kept = known.context if known is not None and asked.continues is not None else 0
+        # What the provider keeps is read again, and paid for.
+        kept = 0 if known is None or asked.continues is None else known.context
         if kept or asked.around or not (isinstance(asked.messages, str) or len(asked.messages) == 1):
             # What was asked last says nothing of how long the whole conversation is.
-            question["context_tokens"] = max(
-                kept + size // CHARACTERS_PER_TOKEN, known.context if known else 0
-            )
+            context = kept + size // CHARACTERS_PER_TOKEN
+            question["context_tokens"] = max(context, known.context if known else 0)
         decision, said, question = self._decided(asked, host, suite, question)
         if decision.unknown_suite is not None:
             said = "; ".join(filter(None, (said, self._unknown(decision, decision.unknown_suite))))

@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from router_lab.integrations.answers import Answer
+from router_lab.integrations.failures import failure_of, refused
 from router_lab.integrations.hosts import Host, profile_of
 from router_lab.integrations.sessions import Used
 from router_lab.runtime.budget import Budget, BudgetExceeded, Reservation
 from router_lab.runtime.decision import Decision
-from router_lab.runtime.errors import PolicyError, RouterLabError, RouterLabWarning, shown
+from router_lab.runtime.errors import PolicyError, RouterLabWarning, shown
 from router_lab.runtime.messages import last_user_text
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.reasons import BARE
@@ -29,13 +30,6 @@ _HEADERS = tuple(
     f"x-router-lab-{name}"
     for name in ("model", "effort", "revision", "code", "reason", "stages", "escalation", "left-out")
 )
-_TOO_LONG = (
-    "context_length_exceeded",
-    "maximum context length",
-    "prompt is too long",
-    "ContextWindowExceeded",
-)
-_LOST = {"APIConnectionError", "APITimeoutError", "Timeout", "MidStreamFallbackError"}
 
 
 class Told(NamedTuple):
@@ -217,12 +211,18 @@ class Turn:
         self._settle(answer.used)
         self._routing.serve(self._request, self.decision, answer)
 
+    def unsent(self) -> None:
+        """The call was never made: what was set aside for it is given back."""
+        held, self._held = self._held, None
+        if held is not None:
+            held.release()
+
     def failed(self, error: BaseException) -> Turn | None:
         """Who is asked after a call that gave no answer; None where the error is the caller's own,
         or nobody is left."""
         failure = failure_of(error)
         held, self._held = self._held, None
-        if held is not None and _refused(error):
+        if held is not None and refused(error):
             held.release()  # before any work was done
         elif held is not None:
             held.__exit__()
@@ -257,40 +257,6 @@ class Turn:
             held.__exit__()  # all of it: what was used is not known
         else:
             held.settle(used.input, used.output, cached_tokens=used.read)
-
-
-def failure_of(error: BaseException) -> str | None:
-    """What `Decision.next` calls an SDK's error: `unavailable`, `context`; None for one that the
-    next candidate would meet, too."""
-    if isinstance(error, RouterLabError) or not isinstance(error, Exception):
-        return None
-    status = _status(error)
-    if status is None:
-        return "unavailable" if _lost(error) else None
-    said = f"{type(error).__name__} {shown(error, 2000)}"
-    if status in (400, 413) and any(mark in said for mark in _TOO_LONG):
-        return "context"
-    return "unavailable" if status in (408, 409, 429) or status >= 500 else None
-
-
-def _refused(error: BaseException) -> bool:
-    """Whether a call was refused, rather than its answer lost, for which gateways have a status,
-    too."""
-    if isinstance(error, RouterLabError):
-        return True
-    return _status(error) not in (None, 408, 504) and not _lost(error)
-
-
-def _lost(error: BaseException) -> bool:
-    """Whether a connection broke, or its time ran out, after whatever work."""
-    # A framework's own error has the SDK's as its cause.
-    names = {kind.__name__ for one in (error, error.__cause__) for kind in type(one).__mro__}
-    return not names.isdisjoint(_LOST)
-
-
-def _status(error: BaseException) -> int | None:
-    status = getattr(error, "status_code", None)
-    return status if isinstance(status, int) else None
 
 
 def _own(function: Callable[[str], Any] | None, text: str | None, unknown: Any) -> Any:

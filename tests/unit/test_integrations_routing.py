@@ -14,11 +14,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from router_lab.integrations.answers import Answer
+from router_lab.integrations.failures import failure_of
 from router_lab.integrations.hosts import Host
 from router_lab.integrations.names import ToldOnce, routes
 from router_lab.integrations.routing import Asked, Routing, arun, run
 from router_lab.integrations.sessions import Used
-from router_lab.integrations.turns import STREAMED, Told, Turn, failure_of
+from router_lab.integrations.turns import STREAMED, Told, Turn
 from router_lab.publish import publish
 from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.budget import BudgetExceeded

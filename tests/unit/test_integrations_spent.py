@@ -17,6 +17,7 @@ from router_lab.integrations.answers import Answer, read, used
 from router_lab.integrations.clients import told, wrap
 from router_lab.integrations.gateway import Gateway, Settings
 from router_lab.integrations.hosts import Host
+from router_lab.integrations.requesting import request_of
 from router_lab.integrations.routing import Asked, Routing
 from router_lab.integrations.sessions import Allowance, Served, Sessions, Used, bounded
 from router_lab.integrations.watching import watch
@@ -293,3 +294,32 @@ def test_an_answer_that_takes_no_mark_is_the_callers_all_the_same() -> None:
     assert list(stream) == ["so"] and told(stream) is None
     budget = routing.sessions.budget("s")
     assert budget is not None and (budget.tokens, budget._held_tokens) == (HELD, 0)
+
+
+def test_what_was_never_sent_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> Any:
+        raise TypeError("of the request")
+
+    gateway = Gateway(Settings(Routing(choosing(), session_turns=1), "caller"))
+    with monkeypatch.context() as patched:
+        patched.setattr(gateways, "request_of", broken)
+        for _ in range(3):
+            with pytest.raises(TypeError, match="of the request"):
+                gateway.begin("1", "openai_chat", body(), MODELS, "s")
+    gateway.begin("2", "openai_chat", body(), MODELS, "s")
+    assert list(gateway._kept) == ["2"]
+
+
+def test_an_include_that_is_no_list_gives_way() -> None:
+    policy = choosing("openai_responses", arguments={"include": ["message.output_text.logprobs"]})
+    decision = policy.decide(EASY, suite="triage")
+    for include, found, left in (
+        (
+            ["reasoning.encrypted_content"],
+            ["message.output_text.logprobs", "reasoning.encrypted_content"],
+            (),
+        ),
+        (5, ["message.output_text.logprobs"], ("include",)),
+    ):
+        sent = request_of(decision, "openai_responses", {"input": EASY, "include": include}, "caller")
+        assert (sent[0]["include"], sent[1]) == (found, left)

@@ -232,3 +232,12 @@ def test_a_table_behind_another_has_its_header_again(tmp_path: Path) -> None:
     found = read_traces([tmp_path / "x.csv"])
     assert len(found.calls) == 2 and not found.problems
     assert dict(found.left) == {"a call that was read before (same id)": 2}
+
+
+@pytest.mark.parametrize("begun", ["20260131120000", 20260131120000, 4102444800 * 10**9])
+def test_a_number_that_is_a_date_in_itself_is_no_epoch(tmp_path: Path, begun: object) -> None:
+    """As milliseconds it would be a day of the year 2612, at whatever prices."""
+    (tmp_path / "x.jsonl").write_text(json.dumps(chat(timestamp=begun)))
+    found = read_traces([tmp_path / "x.jsonl"])
+    assert [one.started for one in found.calls] == [None]
+    assert [problem.rule.rpartition(": ")[2] for problem in found.problems] == [repr(begun)]
