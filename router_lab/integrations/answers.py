@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from router_lab.integrations.sessions import Used
+from router_lab.runtime.budget import MOST_TOKENS
 
 CACHED_FROM = 1024
 """Tokens of a prompt from which OpenAI's APIs hold it in their cache without being asked."""
@@ -32,34 +33,52 @@ def read(api: str, answer: object, judged: bool = True) -> Answer:
     if not judged:
         id = field(answer, "id") if api == "openai_responses" else None
         return Answer(used=used(api, field(answer, "usage")), id=_text(id))
-    if api == "anthropic":
-        return _message(answer)
-    return _response(answer) if api == "openai_responses" else _completion(answer)
+    try:
+        if api == "anthropic":
+            return _message(answer)
+        return _response(answer) if api == "openai_responses" else _completion(answer)
+    except Exception:  # noqa: BLE001  # whatever a host's object does, the answer was paid for
+        return Answer()
 
 
 def used(api: str, usage: object) -> Used | None:
-    """Tokens from a usage block of `api`; None where there is none."""
+    """Tokens from a usage block of `api`; None where there is none, or it does not say how many
+    went in and came out: what is not known is not nothing."""
     if usage is None:
         return None
     if api == "anthropic":
-        read, written = (_count(usage, f"cache_{kind}_input_tokens") for kind in ("read", "creation"))
-        whole = _count(usage, "input_tokens") + read + written
-        return Used(whole, _count(usage, "output_tokens"), read, read + written)
+        return _known(_partly(usage), field(usage, "output_tokens"))
     ins, outs = (
         ("prompt_tokens", "completion_tokens") if api == "openai_chat" else ("input_tokens", "output_tokens")
     )
-    whole, cached = _count(usage, ins), _count(field(usage, f"{ins}_details"), "cached_tokens")
+    whole, cached = count(usage, ins), count(field(usage, f"{ins}_details"), "cached_tokens")
     cached = min(cached, whole)
-    return Used(whole, _count(usage, outs), cached, whole if whole >= CACHED_FROM else cached)
+    held = whole if whole >= CACHED_FROM else cached
+    return _known(Used(whole, count(usage, outs), cached, held), field(usage, outs))
+
+
+def _partly(usage: object) -> Used:
+    """What an event of Anthropic's says, which leaves out what another has told or will tell."""
+    read, written = (count(usage, f"cache_{kind}_input_tokens") for kind in ("read", "creation"))
+    whole = count(usage, "input_tokens") + read + written
+    return Used(whole, count(usage, "output_tokens"), read, read + written)
+
+
+def _known(found: Used, output: object) -> Used | None:
+    """No prompt has no tokens, and an answer has none only where it is said."""
+    return None if not found.input or (not found.output and _whole(output) is None) else found
 
 
 def field(value: object, name: str) -> object:
     """A key of a dict or an attribute of an SDK's model; None where it is missing."""
     if isinstance(value, dict):
         return value.get(name)
-    found = getattr(value, name, None)
-    # Asked last: it is dear of a model of an SDK, which is none.
-    return value.get(name) if found is None and isinstance(value, Mapping) else found
+    try:
+        found = getattr(value, name, None)
+        # Asked last: it is dear of a model of an SDK, which is none.
+        return value.get(name) if found is None and isinstance(value, Mapping) else found
+    except Exception:  # noqa: BLE001  # a host's object may fail in any way, after it was paid for
+        return None
 
 
 def items(value: object) -> Sequence[object]:
@@ -117,9 +136,16 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _count(usage: object, name: str) -> int:
-    value = field(usage, name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
+def count(usage: object, name: str) -> int:
+    """Tokens of a usage block by name; 0 where they are not said."""
+    return _whole(field(usage, name)) or 0
+
+
+def _whole(value: object) -> int | None:
+    """A count of tokens, which some servers write as 12.0; None for what is none."""
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
 
 
 class Stream:
@@ -134,15 +160,18 @@ class Stream:
         response, message = field(event, "response"), field(event, "message")
         usage = field(event, "usage") or field(response, "usage") or field(message, "usage")
         self._id = _text(field(response, "id")) or self._id
-        found = used(self._api, usage)
-        if found is None:
+        if self._api == "anthropic":
+            # It tells input first and output last, where input may be left out or told again. What
+            # the first event counts as output is a beginning.
+            self._used = Used(*map(max, self._used, _partly(usage)))
+            self._told = self._told or _whole(field(field(event, "usage"), "output_tokens")) is not None
             return False
-        # Anthropic tells input first and output last, where input may be left out or told again.
-        self._used = Used(*map(max, self._used, found)) if self._api == "anthropic" else found
-        self._told = True
-        return self._api == "openai_chat" and not items(field(event, "choices"))
+        found = used(self._api, usage)
+        if found is not None:
+            self._used, self._told = found, True
+        return usage is not None and self._api == "openai_chat" and not items(field(event, "choices"))
 
     @property
     def answer(self) -> Answer:
         """What is known of the answer so far."""
-        return Answer(None, {}, self._used if self._told else None, id=self._id)
+        return Answer(None, {}, self._used if self._told and self._used.input else None, id=self._id)

@@ -196,7 +196,8 @@ def _failing(turn: Turn) -> Iterator[None]:
 
 def _marked(answer: Any, turn: Turn) -> Any:
     if not isinstance(answer, dict):
-        answer._router_lab = turn.told
+        with contextlib.suppress(Exception):  # a generator in a stream's place, say, takes no mark
+            answer._router_lab = turn.told
     return answer
 
 

@@ -7,10 +7,11 @@ import threading
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from router_lab.integrations.answers import Answer, field, used
+from router_lab.integrations.answers import Answer, count, field, used
 from router_lab.integrations.hosts import Host
 from router_lab.integrations.requesting import Frame, request_of, shortened
 from router_lab.integrations.routing import Routing, asked_of
+from router_lab.integrations.sessions import bounded
 from router_lab.integrations.turns import Told, Turn
 from router_lab.runtime.decisions import DecisionLog
 from router_lab.runtime.errors import PolicyError
@@ -79,6 +80,8 @@ class Kept(NamedTuple):
     api: str
     body: Mapping[str, Any]
     stream: bool
+    begun: bool = False
+    """Whether a stream's headers were written: the provider is at work."""
 
 
 class Gateway:
@@ -105,13 +108,14 @@ class Gateway:
         kept = Kept(turn, api, body, stream)
         try:
             request = self.request(kept)
-        except BaseException as error:
-            turn.failed(error)
+        except BaseException:
+            turn.unsent()
             raise
         with self._lock:
             self._kept[id] = kept
-            while len(self._kept) > _MOST_AT_ONCE:
-                del self._kept[next(iter(self._kept))]
+            lost = bounded(self._kept, _MOST_AT_ONCE)
+        for other in lost:  # of which the gateway has told no end
+            other.turn.failed(TimeoutError())
         return kept, request
 
     def request(self, kept: Kept) -> dict[str, Any]:
@@ -131,13 +135,14 @@ class Gateway:
         """Keep what the caller is to be told, until the headers are written."""
         with self._lock:
             self._told[id] = told
-            while len(self._told) > _MOST_AT_ONCE:
-                del self._told[next(iter(self._told))]
+            bounded(self._told, _MOST_AT_ONCE)
 
     def headers(self, id: str) -> dict[str, str]:
         """Headers of the response to a request; none of one that was not routed."""
         with self._lock:
             told, kept = self._told.pop(id, None), self._kept.get(id)
+            if kept is not None and kept.stream:
+                self._kept[id] = kept._replace(begun=True)
         if told is None and kept is not None:
             told = kept.turn.told
         return {} if told is None else told.headers()
@@ -147,7 +152,7 @@ class Gateway:
         with self._lock:
             found = self._kept.pop(id, None)
         if found is not None:
-            found.turn.failed(error)
+            found.turn.failed(TimeoutError() if found.begun else error)
 
     def ended(self, id: str, answer: object) -> None:
         """A streamed answer has ended; `answer` as the gateway put it together."""
@@ -156,8 +161,8 @@ class Gateway:
             usage = field(answer, "usage") or field(field(answer, "response"), "usage")
             told = used(_style(usage), usage)
             if told is not None and found.api == "anthropic":  # whose cache holds what was marked alone
-                written = field(usage, "cache_creation_input_tokens")
-                told = told._replace(held=told.read + (written if isinstance(written, int) else 0))
+                written = count(usage, "cache_creation_input_tokens")
+                told = told._replace(held=min(told.read + written, told.input))
             found.turn.finished(Answer(used=told, id=_id(found.api, answer)))
 
 

@@ -112,6 +112,7 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
             if turn is kept.turn:
                 return response, read(kept.api, response, turn.judged)
             request = gateway.request(kept._replace(turn=turn))
+            _note(request, turn, id, again=True)
             made = await getattr(_router(), _CALLS[kept.api])(
                 **{key: value for key, value in request.items() if key not in _OF_ONE_CALL}
             )
@@ -175,13 +176,18 @@ def _session(data: Mapping[str, Any]) -> str | None:
     return str(found) if found else None
 
 
-def _note(request: dict[str, Any], turn: Turn, id: str) -> None:
-    """What was decided, beside what LiteLLM logs of a request, and by which it is known again."""
+def _note(request: dict[str, Any], turn: Turn, id: str, again: bool = False) -> None:
+    """What was decided, beside what LiteLLM logs of a request, and by which it is known again.
+    again: of another call of the same request."""
     name = "litellm_metadata" if "litellm_metadata" in request else "metadata"
     told = turn.told
     noted = {"model": told.candidate.model, "effort": told.candidate.effort, "revision": told.revision,
              "code": told.code, "reason": told.reason, "suite": told.suite, "request": id}  # fmt: skip
-    request[name] = {**(request.get(name) or {}), "router_lab": noted}
+    found = request.get(name)
+    if again or not isinstance(found, dict):
+        request[name] = {**(found if isinstance(found, dict) else {}), "router_lab": noted}
+    else:  # in place: where a later callback refuses it, LiteLLM tells of the request as it came
+        found["router_lab"] = noted
 
 
 def _id(data: Mapping[str, Any]) -> str:

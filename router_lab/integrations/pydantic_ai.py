@@ -129,7 +129,9 @@ class RoutedModel(WrapperModel):
                 yield stream
             finally:
                 response = stream.get()
-                turn.finished(_answer(self._api_of(turn), response, job.parameters)._replace(text=None))
+                answer = _answer(self._api_of(turn), response, job.parameters)._replace(text=None)
+                # What was counted of one that was left is a beginning.
+                turn.finished(answer if response.state == "complete" else answer._replace(used=None))
 
     def _job(
         self, messages: list[ModelMessage], settings: ModelSettings | None, parameters: ModelRequestParameters

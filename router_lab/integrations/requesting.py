@@ -3,7 +3,7 @@ place of what the caller said of the same, and the rest of his request goes on a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from router_lab.runtime.clients import FIELDS
@@ -49,8 +49,8 @@ def given(body: Mapping[str, Any]) -> dict[str, Any]:
 def conversation(api: str, body: Mapping[str, Any]) -> str | list[dict[str, Any]]:
     """The messages of a request of `api`, the SDK's own models among them as dicts."""
     found = body.get(FIELDS[api])
-    if found is None or isinstance(found, str):
-        return found or ""
+    if isinstance(found, str) or not isinstance(found, Iterable):  # which the provider refuses
+        return found if isinstance(found, str) else ""
     if type(found) is list and PLAIN.issuperset(map(type, found)):
         return list(found)
     return [plain for one in found if (plain := _plain(one)) is not None]
@@ -167,7 +167,7 @@ def _merged(
             request[key] = value
         elif isinstance(value, _DICTS) and isinstance(measured[key], _DICTS):
             request[key] = {**value, **measured[key]}
-        elif key == "include":
+        elif key == "include" and isinstance(value, list | tuple):
             request[key] = list(dict.fromkeys([*measured[key], *value]))
         elif value != measured[key]:
             left.append(key)

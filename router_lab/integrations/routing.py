@@ -54,7 +54,7 @@ class Asked(NamedTuple):
     session: the user's own name of it; turns of a conversation without one are known by how it
     begins. continues: the id of the answer that this goes on from, where the provider keeps the
     conversation. around: what else is sent (system message, tools), for its size. stream: the
-    answer is shown as it comes, and never judged."""
+    answer is shown as it comes, and never judged. answers: how many are asked for at once."""
 
     messages: str | Sequence[Mapping[str, Any]]
     suite: str | None = None
@@ -62,6 +62,7 @@ class Asked(NamedTuple):
     continues: str | None = None
     around: object = None
     stream: bool = False
+    answers: int = 1
 
 
 def asked_of(
@@ -69,9 +70,9 @@ def asked_of(
 ) -> Asked:
     """What a request of `api` asks; `session` as the host knows its name."""
     around = tuple(filter(None, (body.get(SYSTEM.get(api, "")), body.get("tools"))))
-    continues = body.get("previous_response_id")
-    messages = conversation(api, body)
-    return Asked(messages, suite, session, continues if isinstance(continues, str) else None, around, stream)
+    known = continues if isinstance(continues := body.get("previous_response_id"), str) else None
+    answers = max(several, 1) if type(several := body.get("n")) is int else 1
+    return Asked(conversation(api, body), suite, session, known, around, stream, answers)
 
 
 class Thread(NamedTuple):
@@ -153,15 +154,18 @@ class Routing:
         known = self.sessions.served(thread.look, self._clock())
         if known is not None:
             question |= {"previous": known.candidate, "cached_tokens": known.cached}
-        if asked.around or not (isinstance(asked.messages, str) or len(asked.messages) == 1):
+        # What the provider keeps is read again, and paid for.
+        kept = 0 if known is None or asked.continues is None else known.context
+        if kept or asked.around or not (isinstance(asked.messages, str) or len(asked.messages) == 1):
             # What was asked last says nothing of how long the whole conversation is.
-            question["context_tokens"] = max(size // CHARACTERS_PER_TOKEN, known.context if known else 0)
+            context = kept + size // CHARACTERS_PER_TOKEN
+            question["context_tokens"] = max(context, known.context if known else 0)
         decision, said, question = self._decided(asked, host, suite, question)
         if decision.unknown_suite is not None:
             said = "; ".join(filter(None, (said, self._unknown(decision, decision.unknown_suite))))
         request = Request(
             host, suite, asked.session, thread.remember, self.sessions.budget(asked.session), asked.stream,
-            size=size, said=said, asked=question,
+            size=size + kept, said=said, asked=question, answers=asked.answers,
         )  # fmt: skip
         return Turn(self, request, decision)
 

@@ -6,7 +6,8 @@ Held in the memory of one process, the newest few thousand of them.
 from __future__ import annotations
 
 import threading
-from typing import NamedTuple
+from itertools import islice
+from typing import NamedTuple, TypeVar
 
 from router_lab.runtime.budget import Budget
 from router_lab.runtime.model import Candidate, Prices
@@ -43,11 +44,22 @@ class Allowance(NamedTuple):
     usd: float | None = None
 
 
+Value = TypeVar("Value")
+
+
+def bounded(kept: dict[str, Value], most: int) -> list[Value]:
+    """Forget the first of `kept`, where it has more than `most`, and give them back. Some at once:
+    a dict whose first one is taken out again and again looks for it ever longer."""
+    if len(kept) <= most:
+        return []
+    return [kept.pop(key) for key in list(islice(kept, 1 + most // 64))]
+
+
 class Sessions:
     """A bounded map, safe among threads and tasks: nothing waits while it is locked.
 
-    most: how many are kept; the one that was used the longest ago is forgotten first, with what it
-    spent. cache_s: seconds for which a provider keeps a prompt cache after its last use.
+    most: how many are kept; those that were used the longest ago are forgotten first, with what
+    they spent. cache_s: seconds for which a provider keeps a prompt cache after its last use.
     """
 
     def __init__(self, most: int, cache_s: float, allowance: Allowance) -> None:
@@ -57,7 +69,9 @@ class Sessions:
         self._limited = allowance != Allowance()
         self._served: dict[str, Served] = {}
         self._budgets: dict[str, Budget] = {}
-        self._lock = threading.Lock()
+        # A stream that is dropped tells of its end from within the collector of garbage, which may
+        # run in the very thread that holds this.
+        self._lock = threading.RLock()
 
     def __len__(self) -> int:
         with self._lock:
@@ -80,8 +94,7 @@ class Sessions:
             with self._lock:
                 self._served.pop(key, None)
                 self._served[key] = served
-                if len(self._served) > self._most:
-                    del self._served[next(iter(self._served))]
+                bounded(self._served, self._most)
 
     def budget(self, key: str | None) -> Budget | None:
         """The budget of a named session, made with its first turn, or of a request without one;
@@ -95,8 +108,7 @@ class Sessions:
             if found is None:
                 found = self._fresh()
             self._budgets[key] = found  # the last in order
-            if len(self._budgets) > self._most:
-                del self._budgets[next(iter(self._budgets))]
+            bounded(self._budgets, self._most)
             return found
 
     def _fresh(self) -> Budget:

@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from router_lab.integrations.answers import Answer
+from router_lab.integrations.failures import failure_of, refused
 from router_lab.integrations.hosts import Host, profile_of
 from router_lab.integrations.sessions import Used
-from router_lab.runtime.budget import Budget, Reservation
+from router_lab.runtime.budget import Budget, BudgetExceeded, Reservation
 from router_lab.runtime.decision import Decision
-from router_lab.runtime.errors import PolicyError, RouterLabError, RouterLabWarning, shown
+from router_lab.runtime.errors import PolicyError, RouterLabWarning, shown
+from router_lab.runtime.messages import last_user_text
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.reasons import BARE
 
@@ -27,12 +29,6 @@ _plain = re.compile("[ -~]*").fullmatch
 _HEADERS = tuple(
     f"x-router-lab-{name}"
     for name in ("model", "effort", "revision", "code", "reason", "stages", "escalation", "left-out")
-)
-_TOO_LONG = (
-    "context_length_exceeded",
-    "maximum context length",
-    "prompt is too long",
-    "ContextWindowExceeded",
 )
 
 
@@ -80,7 +76,7 @@ def _line(text: str) -> str:
 class Request(NamedTuple):
     """What stays the same while one after another is asked. session: the user's name of it;
     remembered: by what it is remembered. size: tokens at most. said: of those whom the host cannot
-    ask. asked: the arguments of `decide`, `prompt` among them."""
+    ask. asked: the arguments of `decide`, `prompt` among them. answers: how many at once."""
 
     host: Host
     suite: str | None
@@ -91,6 +87,7 @@ class Request(NamedTuple):
     size: int
     said: str
     asked: Mapping[str, Any]
+    answers: int = 1
 
 
 class Turn:
@@ -114,7 +111,9 @@ class Turn:
         out."""
         log = routing.log
         if log is not None:
-            self._id = log.write(decision, suite=request.suite, after=log_id)
+            said = None if log_id is not None else request.asked["prompt"]  # once for a request
+            text = last_user_text(said) if isinstance(said, list) else said
+            self._id = log.write(decision, prompt=text, suite=request.suite, after=log_id)
 
     @property
     def asked(self) -> Mapping[str, Any]:
@@ -132,7 +131,8 @@ class Turn:
     def most_output(self) -> int | None:
         """How many tokens the answer may have, from the session's budget; None = as many as it was
         measured with."""
-        return None if self._held is None else self._held.max_output_tokens
+        most = None if self._held is None else self._held.max_output_tokens
+        return None if most is None else most // self._request.answers
 
     @property
     def counted(self) -> bool:
@@ -178,7 +178,15 @@ class Turn:
         around, most = self._routing.servable.sent(profile, self._suite)
         if most is None and (most := self.decision.limits.max_tokens) is None:
             most = profile.max_output_tokens
-        self._held = budget.reserve(self._request.size + around, max_output_tokens=most)
+        answers = self._request.answers
+        held = budget.reserve(
+            self._request.size + around, max_output_tokens=None if most is None else most * answers
+        )
+        room = held.max_output_tokens
+        if room is not None and room < answers:  # each has a token at least
+            held.release()
+            raise BudgetExceeded("tokens of output", answers, room)
+        self._held = held
 
     def answered(self, answer: Answer | None) -> Turn | None:
         """Who is asked after this answer; None = it is kept. Of None, an answer that is streamed,
@@ -203,13 +211,19 @@ class Turn:
         self._settle(answer.used)
         self._routing.serve(self._request, self.decision, answer)
 
+    def unsent(self) -> None:
+        """The call was never made: what was set aside for it is given back."""
+        held, self._held = self._held, None
+        if held is not None:
+            held.release()
+
     def failed(self, error: BaseException) -> Turn | None:
         """Who is asked after a call that gave no answer; None where the error is the caller's own,
         or nobody is left."""
         failure = failure_of(error)
         held, self._held = self._held, None
-        if held is not None and (isinstance(error, RouterLabError) or _status(error) is not None):
-            held.release()  # refused before any work was done
+        if held is not None and refused(error):
+            held.release()  # before any work was done
         elif held is not None:
             held.__exit__()
         if failure is None or not self._routing.fallbacks:
@@ -245,34 +259,16 @@ class Turn:
             held.settle(used.input, used.output, cached_tokens=used.read)
 
 
-def failure_of(error: BaseException) -> str | None:
-    """What `Decision.next` calls an SDK's error: `unavailable`, `context`; None for one that the
-    next candidate would meet, too."""
-    if isinstance(error, RouterLabError) or not isinstance(error, Exception):
-        return None
-    # A framework's own error has the SDK's as its cause.
-    names = {kind.__name__ for one in (error, error.__cause__) for kind in type(one).__mro__}
-    status = _status(error)
-    if status is None:
-        return "unavailable" if names & {"APIConnectionError", "APITimeoutError", "Timeout"} else None
-    said = f"{type(error).__name__} {shown(error, 2000)}"
-    if status in (400, 413) and any(mark in said for mark in _TOO_LONG):
-        return "context"
-    return "unavailable" if status in (408, 409, 429) or status >= 500 else None
-
-
-def _status(error: BaseException) -> int | None:
-    status = getattr(error, "status_code", None)
-    return status if isinstance(status, int) else None
-
-
 def _own(function: Callable[[str], Any] | None, text: str | None, unknown: Any) -> Any:
     """What a function of the user's says of an answer; `unknown` where it fails, since the answer
     was paid for."""
     if function is None or text is None:
         return unknown
     try:
-        return function(text)
+        found = function(text)
+        if isinstance(unknown, dict) and not isinstance(found, Mapping):
+            raise TypeError(f"it gave {shown(found)}, not a mapping of names to numbers")
+        return found
     except Exception as error:  # noqa: BLE001  # whatever it is, it says nothing of the answer
         warnings.warn(RouterLabWarning(f"routing: {shown(function)} failed: {shown(error)}"), stacklevel=2)
         return unknown

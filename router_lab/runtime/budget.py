@@ -65,7 +65,7 @@ class Budget:
     settled instead.
     """
 
-    _lock: threading.Lock
+    _lock: threading.RLock
 
     def __init__(
         self,
@@ -93,7 +93,8 @@ class Budget:
         self._roles: dict[str, Budget] = {}
         self._parts: dict[int, tuple[Prices | None, Budget]] = {}
         """Made by `at`, by the identity of the prices."""
-        self._lock = threading.Lock() if whole is None else whole._lock
+        # Of a stream that is dropped the collector of garbage may settle, within whatever holds it.
+        self._lock = threading.RLock() if whole is None else whole._lock
         self.turns = 0
         """Calls let through, less those given back."""
         self.tokens = 0

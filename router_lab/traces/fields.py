@@ -20,6 +20,8 @@ DEEPEST = 40
 """Levels of a record that are looked into."""
 _UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3), (1e8, 1.0))
 """Epochs from this size on are in this many parts of a second: nano, micro, milli, whole."""
+_NO_YEAR = 2100
+"""From which on no number is an epoch."""
 
 
 def decoded(text: str) -> Any:
@@ -124,7 +126,10 @@ def moment(value: object) -> dt.datetime | None:
     epoch = number(value)
     parts = next((parts for least, parts in _UNITS if epoch is not None and epoch >= least), None)
     try:
-        return None if parts is None or epoch is None else dt.datetime.fromtimestamp(epoch / parts, dt.UTC)
+        if parts is None or epoch is None:
+            return None
+        found = dt.datetime.fromtimestamp(epoch / parts, dt.UTC)
+        return found if found.year < _NO_YEAR else None  # 20260131120000 is no number of milliseconds
     except (ValueError, OverflowError, OSError):
         return None
 

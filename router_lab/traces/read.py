@@ -29,7 +29,8 @@ def read_traces(sources: Sequence[Path], *, format: str | None = None, route: st
     metadata whose value is the route, instead of what the format takes; calls without it keep that,
     and a warning counts them.
 
-    A record that appears twice (same trace and span id, in whichever file) counts once. Raises
+    A record that appears twice (same trace and span id, in whichever file; of one without a trace,
+    whose id may be a row's number, all that it says as well) counts once. Raises
     InputError for a file that cannot be opened, where no file holds a call, and for a route that no
     call has.
     """
@@ -80,13 +81,15 @@ def _read(
 
 
 def _once(calls: Sequence[TracedCall]) -> tuple[list[TracedCall], int]:
-    seen: set[tuple[str | None, str]] = set()
+    seen: set[tuple[object, ...]] = set()
     kept = []
     for call in calls:
-        if call.span is not None and (call.trace, call.span) in seen:
+        key: tuple[object, ...] = (call.trace, call.span)
+        if call.trace is None:
+            key += (call.model, call.started, call.request, call.tokens, call.answer)
+        if call.span is not None and key in seen:
             continue
-        if call.span is not None:
-            seen.add((call.trace, call.span))
+        seen.add(key)
         kept.append(call)
     return kept, len(calls) - len(kept)
 

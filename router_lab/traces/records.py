@@ -194,8 +194,8 @@ def _of_rows(rows: Any, file: str) -> tuple[list[Record], list[Problem]]:
     names: list[str] = []
     try:
         for row in rows:
-            if not any(row):
-                continue
+            if not any(row) or (names and [name.strip() for name in row] == names):
+                continue  # nothing, or the header of a table that was put behind another
             if not names:
                 names = [name.strip() for name in row]
             elif len(row) != len(names):

@@ -134,7 +134,10 @@ def _call(span: Span, file: str) -> TracedCall:
     read, wrote, cached, kept, thought = (
         count(span.told(what)) for what in ("read", "wrote", "cached", "written", "reasoning")
     )
-    tokens: Tokens | None = tokens_of(read, wrote, cached, kept, thought)
+    # What cannot be read is not nothing, and tracers write a cost of 0 where they know no price.
+    unread = any(n is None and span.told(what) is not None for n, what in ((read, "read"), (wrote, "wrote")))
+    tokens: Tokens | None = None if unread else tokens_of(read, wrote, cached, kept, thought)
+    usd = dollars(span.told("usd"))
     answer, ended = _said(named)
     reasons = tree(span.told("finish"))
     finish = text(reasons[0]) if isinstance(reasons, list) and reasons else text(reasons)
@@ -142,7 +145,7 @@ def _call(span: Span, file: str) -> TracedCall:
         file, span.place, text(span.told("model")) or "unknown", text(span.told("provider")),
         route=text(span.told("route")) or UNNAMED, session=text(span.told("session")), trace=span.trace,
         span=span.span, started=span.start, seconds=between(span.start, span.end), messages=_asked(named),
-        answer=answer, tokens=tokens, usd=dollars(span.told("usd")), error=span.error, finish=finish or ended,
+        answer=answer, tokens=tokens, usd=None if tokens and not usd else usd, error=span.error, finish=finish or ended,
         tier=_tier(span.told("tier")), metadata=_rest(named),
         begun=span.begun,
     )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 
 from router_lab.prices import Tokens
 from router_lab.runtime.budget import MOST_TOKENS
-from router_lab.traces.fields import count, flat
+from router_lab.traces.fields import count, first, flat
 
 INPUT = (
     "prompt_tokens",
@@ -40,7 +40,7 @@ TOTAL = ("total_tokens", "totalTokens", "total", "totalTokenCount")
 
 def usage_tokens(usage: Mapping[str, Any], *, apart: bool | None = None) -> Tokens | None:
     """Tokens of a `usage` object of OpenAI (chat or responses), Anthropic, Google, LiteLLM or
-    Langfuse; None where it counts neither input nor output.
+    Langfuse; None where it counts neither input nor output, or one of them in no number of tokens.
 
     apart: whether cached tokens stand beside the input, and reasoning beside the output; None = a
     usage of `input_tokens` and `cache_read_input_tokens` alone is Anthropic's, where they do.
@@ -50,6 +50,8 @@ def usage_tokens(usage: Mapping[str, Any], *, apart: bool | None = None) -> Toke
     def named(names: tuple[str, ...]) -> int | None:
         return next((n for name in names if (n := count(found.get(name))) is not None), None)
 
+    if any(named(names) is None and first(found, *names) is not None for names in (INPUT, OUTPUT)):
+        return None  # what cannot be read is not nothing
     if apart is None:
         beside = ("cache_read_input_tokens", "cache_creation_input_tokens")
         apart = "prompt_tokens" not in found and any(name in found for name in beside)

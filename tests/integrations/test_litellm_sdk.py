@@ -10,15 +10,19 @@ from typing import Any
 import pytest
 
 pytest.importorskip("litellm")
+import litellm
 from fastapi import HTTPException
 from litellm import Router
+from litellm.caching.caching import DualCache
+from litellm.integrations.custom_logger import CustomLogger
 
+import router_lab.integrations.litellm
 from router_lab.integrations.clients import told
 from router_lab.integrations.litellm import RouterLab, route
 from router_lab.integrations.routing import Routing
 from router_lab.integrations.turns import STREAMED
 from router_lab.publish import publish
-from router_lab.runtime.artifact import save_revision
+from router_lab.runtime.artifact import save_policy, save_revision
 from router_lab.runtime.budget import BudgetExceeded
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.store import PolicyStore
@@ -171,3 +175,58 @@ def test_a_configuration_that_is_wrong_refuses_what_is_routed_and_nothing_else(
     with pytest.raises(HTTPException, match=said) as caught:
         asyncio.run(hook(MODEL))
     assert caught.value.status_code == 503
+
+
+class Refuses(CustomLogger):
+    """Another callback of the proxy, which stops the request behind ours."""
+
+    async def async_pre_call_hook(
+        self, user_api_key_dict: Any, cache: Any, data: Any, call_type: str
+    ) -> None:
+        raise HTTPException(429, "over somebody's limit")
+
+
+class Breaks:
+    """An answer that fails wherever it is looked at."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+@pytest.mark.filterwarnings("ignore")  # of LiteLLM's own
+def test_what_another_callback_refuses_is_given_back_and_an_answer_that_breaks_is_kept(
+    tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = RouterLab({"policy": str(save_policy(choosing(), tmp_path / "policy")), "session_turns": 1})
+    from litellm.proxy._types import UserAPIKeyAuth
+    from litellm.proxy.utils import ProxyLogging
+
+    monkeypatch.setattr(router_lab.integrations.litellm, "_router", lambda: router(provider))
+    host, caller = ProxyLogging(user_api_key_cache=DualCache()), UserAPIKeyAuth()
+
+    def asked() -> dict[str, Any]:
+        messages = [{"role": "user", "content": EASY}]
+        return {"model": MODEL, "messages": messages, "metadata": {}, "litellm_session_id": "s"}
+
+    async def refused() -> None:
+        data = asked()
+        with pytest.raises(HTTPException) as caught:
+            await host.pre_call_hook(user_api_key_dict=caller, data=data, call_type="acompletion")
+        assert caught.value.status_code == 429
+        await host.post_call_failure_hook(
+            request_data=data, original_exception=caught.value, user_api_key_dict=caller
+        )
+
+    async def answered() -> None:
+        sent = await host.pre_call_hook(user_api_key_dict=caller, data=asked(), call_type="acompletion")
+        answer = Breaks()
+        assert await plugin.async_post_call_success_hook(sent, caller, answer) is answer
+
+    monkeypatch.setattr(litellm, "callbacks", [plugin, Refuses()])
+    for _ in range(3):  # of one turn that the session has
+        asyncio.run(refused())
+    monkeypatch.setattr(litellm, "callbacks", [plugin])
+    asyncio.run(answered())
+    budget = plugin.gateway.routing.sessions.budget("s")
+    assert budget is not None and (budget.turns, budget._held_tokens) == (1, 0)
+    assert not plugin.gateway._kept

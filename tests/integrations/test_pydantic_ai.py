@@ -213,6 +213,24 @@ def test_what_is_streamed_is_not_judged_and_counted_at_its_end(api: str, provide
 
 
 @pytest.mark.parametrize("api", APIS)
+def test_of_a_stream_that_is_left_all_that_was_set_aside_counts(api: str, provider: Provider) -> None:
+    """What Anthropic counts in its first event is a beginning."""
+    routing = Routing(choosing(api), suite="triage", session_tokens=100_000)
+    agent, held = Agent(RoutedModel(model(provider, api), routing)), list[int]()
+
+    async def left() -> None:
+        async with agent.run_stream(EASY, conversation_id="s") as result:
+            async for _ in result.stream_text(delta=True, debounce_by=None):
+                held.append(routing.sessions.budget("s")._held_tokens)
+                break
+
+    asyncio.run(left())
+    budget = routing.sessions.budget("s")
+    assert budget is not None and (budget.turns, budget._held_tokens) == (1, 0)
+    assert budget.tokens == held[0] > 64
+
+
+@pytest.mark.parametrize("api", APIS)
 def test_a_conversation_within_its_budget(api: str, provider: Provider) -> None:
     agent = routed(provider, api, choosing(api), session_usd=0.002)
     history, asked = list[Any](), 0

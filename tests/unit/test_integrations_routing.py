@@ -14,11 +14,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from router_lab.integrations.answers import Answer
+from router_lab.integrations.failures import failure_of
 from router_lab.integrations.hosts import Host
 from router_lab.integrations.names import ToldOnce, routes
 from router_lab.integrations.routing import Asked, Routing, arun, run
 from router_lab.integrations.sessions import Used
-from router_lab.integrations.turns import STREAMED, Told, Turn, failure_of
+from router_lab.integrations.turns import STREAMED, Told, Turn
 from router_lab.publish import publish
 from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.budget import BudgetExceeded
@@ -199,6 +200,10 @@ def test_a_check_of_the_users_asks_the_next_and_one_that_fails_says_nothing() ->
     broken = Routing(choosing("openai_chat"), check=lambda text: bool(1 / 0))
     with pytest.warns(RouterLabWarning, match="division by zero"):
         assert run(broken.calls(asked(broken, EASY)), answering(**both))[0] == "cheap"
+    for nothing in (None, [-0.1]):
+        odd = Routing(chained("openai_chat"), signals=lambda text, nothing=nothing: nothing)
+        with pytest.warns(RouterLabWarning, match="not a mapping of names to numbers"):
+            assert run(odd.calls(asked(odd, EASY)), answering(**both))[0] == "dear"
     told = Routing(chained("openai_chat", gain=-1.0), signals=lambda text: {"logprob": -0.1})
     assert run(told.calls(asked(told, EASY)), answering(**both))[0] == "cheap"  # else it would be missing
 
@@ -329,6 +334,22 @@ def test_the_log_has_every_stage(tmp_path: Path) -> None:
     [row] = read_decisions(tmp_path / "week.jsonl")
     assert [one.model for one in row["then"]] == ["dear"] and turn.told.id is not None
     log.outcome(turn.told.id, quality=1.0)
+
+
+@pytest.mark.parametrize("prompts", [False, True])
+def test_a_log_that_is_to_hold_prompts_has_them(tmp_path: Path, prompts: bool) -> None:
+    """By which `evaluate` asks another policy about the same requests."""
+    routing = Routing(
+        choosing("openai_chat"), log=DecisionLog(tmp_path / "week.jsonl", prompts=prompts), suite="triage"
+    )
+    messages = [
+        {"role": "user", "content": "first"},
+        {"role": "assistant"},
+        {"role": "user", "content": HARD},
+    ]
+    routing.begin(Asked(messages), CHAT)
+    [row] = read_decisions(tmp_path / "week.jsonl")
+    assert row.get("prompt") == (HARD if prompts else None)
 
 
 def test_headers_are_lines_of_ascii() -> None:

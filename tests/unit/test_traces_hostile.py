@@ -172,3 +172,72 @@ def test_texts_stay_out_of_the_table_unless_asked_for(tmp_path: Path) -> None:
     )
     assert table["request_sha"].nunique() == 1 and "my_own" in table["metadata"][0]
     assert "s3cret-of-ours" not in table["metadata"][0] and "api_key" in table["metadata"][0]
+
+
+def chat(**more: Any) -> dict[str, Any]:
+    usage = {"prompt_tokens": 1000, "completion_tokens": 100}
+    return {"model": "gpt-5", "messages": [{"role": "user", "content": "hi"}], "usage": usage,
+            "choices": [{"message": {"role": "assistant", "content": "so"}}], **more}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": -5, "completion_tokens": 100}, {"prompt_tokens": "a lot", "completion_tokens": 100},
+        {"prompt_tokens": 1000, "completion_tokens": float("nan")}, {"prompt_tokens": 10**30, "completion_tokens": 100},
+        {"prompt_tokens": 10.5, "completion_tokens": 100}, {"prompt_tokens": True, "completion_tokens": 100},
+    ],
+)  # fmt: skip
+def test_tokens_that_cannot_be_read_are_unknown_and_not_free(tmp_path: Path, usage: dict[str, Any]) -> None:
+    (tmp_path / "x.jsonl").write_text(json.dumps(chat(usage=usage)))
+    spans = [{"traceId": "1", "spanId": "2", "name": "chat", "startTimeUnixNano": "1769860800000000000", "attributes": {
+        "gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-5",
+        "gen_ai.usage.input_tokens": usage["prompt_tokens"],
+        "gen_ai.usage.output_tokens": usage["completion_tokens"]}}]  # fmt: skip
+    (tmp_path / "y.json").write_text(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}))
+    for name in ("x.jsonl", "y.json"):
+        calls = read_traces([tmp_path / name]).calls
+        priced, lacking = price_calls(calls, prices(), {"gpt-5": "openai/gpt-5"})
+        assert [(one.call.tokens, one.usd) for one in priced] == [(None, None)]
+        assert lacking == {"gpt-5": "the source counts no tokens of it"}
+
+
+def test_a_tracers_cost_of_nothing_beside_tokens_is_not_known(tmp_path: Path) -> None:
+    def cost(usd: float, tokens: int) -> float | None:
+        span = {"context": {"trace_id": "1", "span_id": "2"}, "name": "llm", "span_kind": "LLM", "attributes": {
+            "llm.model_name": "gpt-5", "llm.token_count.prompt": tokens, "llm.cost.total": usd}}  # fmt: skip
+        (tmp_path / "x.json").write_text(json.dumps([span]))
+        return read_traces([tmp_path / "x.json"]).calls[0].usd
+
+    assert [cost(0, 1000), cost(0.5, 1000), cost(0.25, 0)] == [None, 0.5, 0.25]
+
+
+def test_a_days_batch_is_not_the_next_ones_for_its_numbers(tmp_path: Path) -> None:
+    """Batches number their requests anew; what is exported twice is the same in all that it says."""
+    for day in (1, 2):
+        body = chat(created=1769860800 + 86400 * day)
+        lines = [
+            {"custom_id": f"request-{at}", "response": {"status_code": 200, "body": body}} for at in (1, 2)
+        ]
+        (tmp_path / f"{day}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "again.jsonl").write_bytes((tmp_path / "2.jsonl").read_bytes())
+    found = read_traces([tmp_path])
+    assert len(found.calls) == 4
+    assert dict(found.left) == {"a call that was read before (same id)": 2}
+
+
+def test_a_table_behind_another_has_its_header_again(tmp_path: Path) -> None:
+    text = EXPORTS["litellm, csv"][2]()
+    (tmp_path / "x.csv").write_text(text + text.replace("\n", "\r\n"), newline="")
+    found = read_traces([tmp_path / "x.csv"])
+    assert len(found.calls) == 2 and not found.problems
+    assert dict(found.left) == {"a call that was read before (same id)": 2}
+
+
+@pytest.mark.parametrize("begun", ["20260131120000", 20260131120000, 4102444800 * 10**9])
+def test_a_number_that_is_a_date_in_itself_is_no_epoch(tmp_path: Path, begun: object) -> None:
+    """As milliseconds it would be a day of the year 2612, at whatever prices."""
+    (tmp_path / "x.jsonl").write_text(json.dumps(chat(timestamp=begun)))
+    found = read_traces([tmp_path / "x.jsonl"])
+    assert [one.started for one in found.calls] == [None]
+    assert [problem.rule.rpartition(": ")[2] for problem in found.problems] == [repr(begun)]

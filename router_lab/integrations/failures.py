@@ -1,0 +1,48 @@
+"""What an SDK's error says of a call: whether another candidate is to be asked, and whether work
+was done for it."""
+
+from __future__ import annotations
+
+from router_lab.runtime.errors import RouterLabError, shown
+
+_TOO_LONG = (
+    "context_length_exceeded",
+    "maximum context length",
+    "prompt is too long",
+    "ContextWindowExceeded",
+)
+_LOST = {"APIConnectionError", "APITimeoutError", "Timeout", "MidStreamFallbackError"}
+
+
+def failure_of(error: BaseException) -> str | None:
+    """What `Decision.next` calls an SDK's error: `unavailable`, `context`; None for one that the
+    next candidate would meet, too."""
+    if isinstance(error, RouterLabError) or not isinstance(error, Exception):
+        return None
+    status = _status(error)
+    if status is None:
+        return "unavailable" if _lost(error) else None
+    said = f"{type(error).__name__} {shown(error, 2000)}"
+    if status in (400, 413) and any(mark in said for mark in _TOO_LONG):
+        return "context"
+    return "unavailable" if status in (408, 409, 429) or status >= 500 else None
+
+
+def refused(error: BaseException) -> bool:
+    """Whether a call was refused, rather than its answer lost, for which gateways have a status,
+    too."""
+    if isinstance(error, RouterLabError):
+        return True
+    return _status(error) not in (None, 408, 504) and not _lost(error)
+
+
+def _lost(error: BaseException) -> bool:
+    """Whether a connection broke, or its time ran out, after whatever work."""
+    # A framework's own error has the SDK's as its cause.
+    names = {kind.__name__ for one in (error, error.__cause__) for kind in type(one).__mro__}
+    return not names.isdisjoint(_LOST)
+
+
+def _status(error: BaseException) -> int | None:
+    status = getattr(error, "status_code", None)
+    return status if isinstance(status, int) else None
