@@ -10,13 +10,10 @@ import os
 import re
 import sys
 from collections.abc import Collection, Iterable, Sequence
-from io import StringIO
+from itertools import zip_longest
 from typing import TextIO
 
 from rich.cells import cell_len, chop_cells
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from router_lab.runtime.visible import visible
 
@@ -88,7 +85,8 @@ def aligned(
 def _narrowest(cells: Sequence[Sequence[Sequence[str]]], column: int) -> int:
     """Columns of the widest figure, or of the widest word of its heading."""
     figures = [row[column] for _, *body in cells for row in body]
-    return max(map(cell_len, [*figures, *(word for head, *_ in cells for word in head[column].split())]))
+    words = [word for head, *_ in cells for word in head[column].split()]
+    return max(map(cell_len, [*figures, *words]), default=0)
 
 
 def _blocks(least: Sequence[int], room: int) -> list[list[int]]:
@@ -114,19 +112,28 @@ def _widths(block: Sequence[int], whole: Sequence[int], least: Sequence[int], ro
 
 
 def _rendered(cells: Sequence[Sequence[str]], widths: Sequence[int], texts: Sequence[bool]) -> list[str]:
-    grid = Table.grid(padding=(0, GAP, 0, 0))
-    for width, text in zip(widths, texts, strict=True):
-        grid.add_column(justify="left" if text else "right", width=width, overflow="fold")
+    lines = []
     for row in cells:
-        cut = zip(row, widths, texts, strict=True)
-        grid.add_row(
-            *(Text("\n".join(wrapped(cell, w, cut=True)) if text else cell) for cell, w, text in cut)
-        )
-    room = sum(widths) + GAP * len(widths)
-    console = Console(file=StringIO(), width=room, color_system=None, force_terminal=False)
-    with console.capture() as printed:
-        console.print(grid)
-    return printed.get().splitlines()
+        folded = [_folded(*one) for one in zip(row, widths, texts, strict=True)]
+        for parts in zip_longest(*folded, fillvalue=""):
+            blanks = [" " * (width - cell_len(part)) for part, width in zip(parts, widths, strict=True)]
+            placed = zip(parts, blanks, texts, strict=True)
+            lines.append((" " * GAP).join(p + blank if text else blank + p for p, blank, text in placed))
+    return lines
+
+
+def _folded(cell: str, width: int, text: bool) -> list[str]:
+    """A cell's lines, none wider than its column: a text's as `wrapped` breaks it, a heading's at
+    its words, and a word that is longer wherever the column ends."""
+    if cell_len(cell) <= width:
+        return [cell if text else cell.rstrip()]
+    lines = wrapped(cell, width, cut=True) if text else [""]
+    for word in () if text else cell.split():
+        if lines[-1] and cell_len(f"{lines[-1]} {word}") > width:
+            lines.append(word)
+        else:
+            lines[-1] = f"{lines[-1]} {word}".lstrip()
+    return [part for line in lines for part in chop_cells(line, width)]
 
 
 def wrapped(line: str, width: int, *, cut: bool = False) -> list[str]:

@@ -235,8 +235,15 @@ class Certificate(Part):
     @classmethod
     def of(cls, policy: Policy) -> Self:
         """What a policy's certificate says; every field None where it carries none. Raises
-        PolicyError where it cannot be read: an artifact may be forged with hashes that agree."""
-        return cls.from_json(policy.spec.certificate)
+        PolicyError where it cannot be read: an artifact may be forged with hashes that agree.
+
+        A policy never changes, and a page asks some fifteen times: it is read at the first."""
+        global _LAST
+        said, (known, found) = policy.spec.certificate, _LAST
+        if known is not said or not isinstance(found, cls):
+            found = cls.from_json(said)
+            _LAST = said, found
+        return found
 
     @classmethod
     def lacking(cls, value: Mapping[str, object]) -> list[str]:
@@ -267,3 +274,7 @@ class Certificate(Part):
     def over_mix(self) -> Figure:
         """`over_random_mix`, of which nothing is known where it is missing."""
         return self.over_random_mix or Figure()
+
+
+_LAST: tuple[Mapping[str, object] | None, Certificate | None] = (None, None)
+"""The certificate that was asked for last, and what was read of it."""

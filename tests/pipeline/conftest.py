@@ -58,8 +58,22 @@ def demo(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Demo:
 @pytest.fixture(autouse=True)
 def collected() -> Iterator[None]:
     """Inspect closes its clients' pools when their event loop is gone; what is left would warn in whatever later test
-    the garbage collector happens to run."""
+    the garbage collector happens to run. What a collection has found in use (Inspect, in the main) is not looked
+    through again: that takes a quarter of a second."""
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_that_nobody_looks_at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Every client of a provider reads all certificates of the system, though servers here speak plain HTTP, and of every
+    error Inspect keeps a second copy of its traceback in colours: a tenth of a second each."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SSL_CERT_DIR", str(tmp_path_factory.mktemp("no-authorities")))
+        if (rich := sys.modules.get("inspect_ai._util.rich")) is not None:
+            whole = rich.truncate_traceback
+            patched.setattr(rich, "truncate_traceback", lambda *error: (whole(*error)[0], True))  # no room for colours
+        yield

@@ -22,6 +22,7 @@ from router_lab.outcomes import OutcomeMatrix, validate_outcomes, write_outcomes
 from router_lab.outcomes.looks import LOOKS, Look, Rows, count_look, looks_file
 from router_lab.runtime.artifact import encode_policy, save_policy
 from router_lab.runtime.errors import RouterLabWarning
+from router_lab.runtime.policy import Policy
 from tests.fit_worlds import two_kinds
 
 TABLE = two_kinds(120)
@@ -30,6 +31,22 @@ RULES = [
     {"margin": 0.10, "confidence": 0.90},
     {"margin": 0.05, "confidence": 0.95},
 ]
+
+
+MADE: dict[str, Policy] = {}
+
+
+def once(recipe: Recipe, outcomes: pd.DataFrame, *seed: int, **more: bool) -> Policy:
+    """`fit_policy`, which these tests ask the same again and again; that it repeats itself has tests of its own."""
+    asked = repr((recipe.model_dump_json(), outcomes.to_json(orient="split"), seed, more))
+    if asked not in MADE:
+        MADE[asked] = fit_policy(recipe, outcomes, *seed, **more)
+    return MADE[asked]
+
+
+@pytest.fixture(autouse=True)
+def fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("router_lab.fit.fit_policy", once)
 
 
 @pytest.fixture
