@@ -51,7 +51,7 @@ test: $(STAMP)  ## All tests
 
 site: .site/.installed  ## Build docs/ into .site/html, links checked; offline once its tools are there
 	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=.site/lib $(BIN)/python -m mkdocs build --strict -f .github/mkdocs.yml
-	@echo ".site/html/index.html"
+	@echo ".site/html/index.html (to search it: python3 -m http.server -d .site/html)"
 
 mutants: .mutants/.installed  ## Change 200 places of fit, metrics, gates and replay: do the tests notice? (an hour; SEED=…)
 	@OMP_NUM_THREADS=1 PYTHONPATH=.mutants/lib $(BIN)/python tests/bench/mutants.py --seed $(SEED)

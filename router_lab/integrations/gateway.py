@@ -4,6 +4,7 @@ at a stream's end. What LiteLLM's plugin does, but for LiteLLM's own classes."""
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from router_lab.integrations.routing import Routing, asked_of
 from router_lab.integrations.sessions import bounded
 from router_lab.integrations.turns import Told, Turn
 from router_lab.runtime.decisions import DecisionLog
-from router_lab.runtime.errors import PolicyError
+from router_lab.runtime.errors import PolicyError, RouterLabWarning
 from router_lab.runtime.store import PolicyStore
 
 API_OF = {
@@ -31,7 +32,7 @@ _ROUTING = (
     "suite", "point", "allowed", "escalate", "session_turns", "session_tokens", "session_usd",
     "most_sessions", "cache_s",
 )  # fmt: skip
-_OWN = ("policy", "default", "frame", "log")
+_OWN = ("policy", "default", "frame", "log", "log_prompts")
 
 
 class Settings(NamedTuple):
@@ -45,7 +46,8 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
     """From the configuration's mapping. `policy` is the path of an artifact or of a folder of
     releases; with `default`, [model, effort], it is looked at again every `interval_s` seconds and
     the default serves until it can be loaded. The other keys are those of `Routing` and
-    `PolicyStore`; `frame` (here "caller" unless it is given) and `log`, a path. PolicyError for a
+    `PolicyStore`; `frame` (here "caller" unless it is given), `log`, a path, and `log_prompts`,
+    whether it holds them. Warns (RouterLabWarning) of releases that are refused. PolicyError for a
     key that is none of these, and for a policy that cannot be loaded where there is no default."""
     known = (*_OWN, *_ROUTING, *_STORE)
     unknown = sorted(set(given) - set(known))
@@ -59,18 +61,29 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
     default = given.get("default")
     store = {key: given[key] for key in _STORE if key in given}
     if default is not None:
-        policy = PolicyStore(policy, default=tuple(default), **store)
+        policy = PolicyStore(policy, default=tuple(default), on_refused=_refused, **store)
         policy.check()
         policy.start()
     elif store:
         raise PolicyError(
             f"litellm_settings: router_lab: {next(iter(store))!r} needs `default`: [model, effort]"
         )
-    log = given.get("log")
+    log, prompts = given.get("log"), given.get("log_prompts", False)
+    if not isinstance(prompts, bool) or (prompts and log is None):
+        raise PolicyError(
+            f"litellm_settings: router_lab: log_prompts is {prompts!r}; it is true or false, beside `log`"
+        )
     routing = {key: given[key] for key in _ROUTING if key in given}
     if "allowed" in routing:
         routing["allowed"] = [tuple(one) for one in routing["allowed"]]
-    return Settings(Routing(policy, log=None if log is None else DecisionLog(log), **routing), frame)
+    return Settings(
+        Routing(policy, log=None if log is None else DecisionLog(log, prompts=prompts), **routing), frame
+    )
+
+
+def _refused(error: PolicyError) -> None:
+    told = f"a release is refused, and the one before serves on: {error}"
+    warnings.warn(RouterLabWarning(told), stacklevel=2)
 
 
 class Kept(NamedTuple):

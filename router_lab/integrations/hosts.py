@@ -50,7 +50,8 @@ class Host(NamedTuple):
         if api is None:
             return "through which API it was measured is not known: outcomes had no column `request`"
         if self.apis is not None and api not in self.apis:
-            return f"it was measured through {api}: use a client of that API, or `decision.send`"
+            asked = " or ".join(self.apis)
+            return f"it was measured through {api}, and this request is of {asked}: use a client of that API"
         if self.frame == "measured" and request.get("reproducible") is False:
             return 'no single request is what was measured; frame="caller" sends yours'
         if self.priced and profile.prices is None:

@@ -15,11 +15,13 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import litellm
 from litellm import Router
+from litellm._logging import verbose_proxy_logger
 from litellm.integrations.custom_logger import CustomLogger
 
 from router_lab.integrations.answers import Answer, read
@@ -31,7 +33,7 @@ from router_lab.integrations.requesting import Frame
 from router_lab.integrations.routing import Routing, arun
 from router_lab.integrations.turns import Turn
 from router_lab.runtime.budget import BudgetExceeded
-from router_lab.runtime.errors import PolicyError
+from router_lab.runtime.errors import PolicyError, RouterLabWarning
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.store import PolicyStore
 
@@ -46,9 +48,11 @@ _OF_ONE_CALL = (
 )
 """What LiteLLM keeps in a request that another call of the same request makes anew."""
 HEALTH = "/router_lab/health"
-"""Where the proxy says whether a policy serves: 200, or 503 where none does, or its source cannot
-be read."""
-_SAID = ("ok", "policy", "revision", "origin", "release", "since", "expires", "refused", "sessions")
+"""Where the proxy says whether a policy serves: 200, or 503 where none does."""
+_SAID = (
+    "ok", "serves", "policy", "revision", "policy_expires", "retires", "origin", "release", "since", "expires",
+    "refused", "sessions",
+)  # fmt: skip
 
 
 class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed where types are checked
@@ -59,6 +63,7 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
         super().__init__()
         self._settings, self._lock = settings, threading.Lock()
         self._made: Gateway | None = None
+        self._fault = ""
 
     @property
     def gateway(self) -> Gateway:
@@ -68,20 +73,34 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
                 if self._made is None:
                     given = self._settings
                     given = getattr(litellm, "router_lab", None) if given is None else given
-                    if not isinstance(given, Mapping):
-                        raise PolicyError("litellm_settings: `router_lab` is missing: {policy: PATH, …}")
-                    self._made = Gateway(settings_of(given))
+                    try:
+                        if not isinstance(given, Mapping):
+                            raise PolicyError("litellm_settings: `router_lab` is missing: {policy: PATH, …}")
+                        self._made = Gateway(settings_of(given))
+                    except PolicyError as error:
+                        self._tell(error)
+                        raise
         return self._made
+
+    def _tell(self, error: PolicyError) -> None:
+        """Into the proxy's log, once: health is asked for every few seconds, by anybody."""
+        if str(error) != self._fault:
+            self._fault = str(error)
+            verbose_proxy_logger.error("nothing is routed: %s", error)
 
     async def async_pre_call_hook(
         self, user_api_key_dict: object, cache: object, data: dict[str, Any], call_type: str
     ) -> dict[str, Any] | None:
-        """Before LiteLLM chooses a deployment: whose model group it is."""
+        """Before LiteLLM chooses a deployment: whose model group it is. What no later try would
+        change is answered with 400, for SDKs ask again after 503."""
         api = API_OF.get(call_type)
         if api is None or not routes(data.get("model")):
             return None
         try:
             gateway = self.gateway
+        except PolicyError as error:
+            raise _refused(503, "router_lab", str(error)) from error
+        try:
             router = _router()
             models = set() if router is None else router.model_names
             id = os.urandom(16).hex()  # LiteLLM's own may be the caller's, and so another request's, too
@@ -89,7 +108,7 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
         except BudgetExceeded as error:
             raise _refused(402, "budget_exceeded", str(error)) from error
         except PolicyError as error:
-            raise _refused(503, "router_lab", str(error)) from error
+            raise _refused(400, "router_lab", str(error)) from error
         _note(request, kept.turn, id)
         return request
 
@@ -159,7 +178,7 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
         try:
             return self.gateway.routing.health()
         except PolicyError as error:
-            return {"ok": False, "error": str(error)}
+            return {"ok": False, "serves": False, "error": str(error)}
 
 
 def _router() -> Any:
@@ -257,8 +276,22 @@ async def _health() -> Any:
 
     found = plugin.health()
     said = {name: found[name] for name in _SAID if name in found}
-    return JSONResponse(said, status_code=200 if found["ok"] else 503)
+    return JSONResponse(said, status_code=200 if found["serves"] else 503)
+
+
+def _log_warnings() -> None:
+    """The proxy shows no warning of Python's to anybody; ours go to its log."""
+    others = warnings.showwarning
+
+    def shown(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, RouterLabWarning):
+            verbose_proxy_logger.warning("%s", message)
+        else:
+            others(message, category, *where, **more)
+
+    warnings.showwarning = shown
 
 
 if "litellm.proxy.proxy_server" in sys.modules:  # the proxy imports its callbacks while it starts
+    _log_warnings()
     sys.modules["litellm.proxy.proxy_server"].app.add_api_route(HEALTH, _health, methods=["GET"])

@@ -162,7 +162,7 @@ class Routing:
             question["context_tokens"] = max(context, known.context if known else 0)
         decision, said, question = self._decided(asked, host, suite, question)
         if decision.unknown_suite is not None:
-            said = "; ".join(filter(None, (said, self._unknown(decision, decision.unknown_suite))))
+            said = "; ".join(filter(None, (self._unknown(decision, decision.unknown_suite), said)))
         request = Request(
             host, suite, asked.session, thread.remember, self.sessions.budget(asked.session), asked.stream,
             size=size + kept, said=said, asked=question, answers=asked.answers,
@@ -257,14 +257,22 @@ class Routing:
             self.sessions.serve(f"answer {answer.id}", served)
 
     def health(self) -> dict[str, Any]:
-        """What serves, and what went wrong on the way; JSON-able. `ok` is false where no policy
-        serves, or a store's last look at its source failed."""
+        """What serves, and what went wrong on the way; JSON-able. `serves` is false where no policy
+        does; `ok` is false then, and where a store's last look at its source failed.
+        policy_expires, retires: the days on which the policy and the first of its candidates are
+        over, None where none are named."""
         policy = self.serving
-        found: dict[str, Any] = {"ok": True, "policy": policy.spec.name, "revision": policy.revision}
+        spec = policy.spec
+        days = [day for day in spec.retires or () if day is not None]
+        found: dict[str, Any] = {
+            "ok": True, "serves": True, "policy": spec.name, "revision": policy.revision,
+            "policy_expires": spec.expires, "retires": min(days, default=None),
+        }  # fmt: skip
         if isinstance(self.policy, PolicyStore):
             status = self.policy.status
-            ok = status.origin != "default" and status.interrupted_since is None
-            found |= {"ok": ok, **status._asdict()}
+            serves = status.origin != "default"
+            ok = serves and status.interrupted_since is None
+            found |= {"ok": ok, "serves": serves, **status._asdict()}
         return found | {"sessions": len(self.sessions)}
 
 

@@ -28,7 +28,7 @@ HEADER_CHARS = 400
 _plain = re.compile("[ -~]*").fullmatch
 _HEADERS = tuple(
     f"x-router-lab-{name}"
-    for name in ("model", "effort", "revision", "code", "reason", "stages", "escalation", "left-out")
+    for name in ("model", "effort", "revision", "code", "reason", "stages", "escalation", "left-out", "id")
 )
 
 
@@ -59,6 +59,7 @@ class Told(NamedTuple):
             ", ".join(map(str, self.stages)),
             self.escalation,
             ", ".join(self.left_out),
+            self.id or "",
         )
         whole = "".join(values)  # looked at once: nearly all are plain
         if _plain(whole) is None:

@@ -20,6 +20,7 @@ from openai import APIStatusError, AsyncOpenAI, OpenAI
 
 from router_lab.publish import publish
 from router_lab.runtime.artifact import load_policy, save_revision
+from router_lab.runtime.decisions import read_decisions
 from router_lab.runtime.policy import Policy
 from tests.integrations.provider import Provider
 from tests.integrations.proxy import KEY, config, proxy
@@ -293,8 +294,39 @@ def test_where_litellm_falls_back_it_says_so_and_the_request_is_counted(stream: 
 
 def test_nobody_who_can_be_asked_is_one_clear_error(world: World) -> None:
     world.serve(choosing("anthropic"))
-    with pytest.raises(APIStatusError, match="has nobody that can be asked here"):
+    with pytest.raises(
+        APIStatusError, match=r"has nobody that can be asked here.*this request is of"
+    ) as caught:
         ask(world.client("openai_chat"), "openai_chat", EASY)
+    assert caught.value.status_code == 400  # SDKs would ask again after 503
+    world.serve(choosing())
+
+
+def test_the_proxys_log_says_what_we_warn_of(world: World) -> None:
+    """LiteLLM's proxy shows no warning of Python's to anybody."""
+    world.serve(choosing())
+    ask(_raw(world.client("openai_chat"), "openai_chat"), "openai_chat", EASY, model="router_lab/triagee")
+    release = world.folder / "RELEASE.json"
+    good = release.read_bytes()
+    release.write_bytes(b"{")
+    while not world.health()[1]["refused"]:
+        time.sleep(0.1)
+    status, said = world.health()
+    assert status == 200 and said["serves"] is True  # the one before serves on
+    release.write_bytes(good)
+    log = (world.folder.parent / "proxy.log").read_text()
+    assert "suite 'triagee' is not in policy" in log
+    assert "a release is refused, and the one before serves on" in log
+
+
+def test_a_response_names_its_row_of_the_decision_log(world: World) -> None:
+    world.serve(choosing())
+    found = headers_of(world, "anthropic", EASY)
+    log = world.folder.parent / "week.jsonl"
+    while found["id"] not in log.read_text():  # it is written behind the answer
+        time.sleep(0.1)
+    [row] = [row for row in read_decisions(log) if row.get("id") == found["id"]]
+    assert row["model"] == found["model"] and "prompt" not in row
 
 
 def test_two_hundred_at_once_across_hot_reloads(world: World) -> None:

@@ -75,5 +75,7 @@ def nothing_that_nobody_looks_at(tmp_path_factory: pytest.TempPathFactory) -> It
         patched.setenv("SSL_CERT_DIR", str(tmp_path_factory.mktemp("no-authorities")))
         if (rich := sys.modules.get("inspect_ai._util.rich")) is not None:
             whole = rich.truncate_traceback
-            patched.setattr(rich, "truncate_traceback", lambda *error: (whole(*error)[0], True))  # no room for colours
+            patched.setattr(
+                rich, "truncate_traceback", lambda *error: (whole(*error)[0], True)
+            )  # no room for colours
         yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,7 +43,8 @@ def job(root: Path) -> dict[str, Any]:
 
 
 class Night:
-    """One run of the job in `folder`: its steps, in order, with what they wrote into the environment."""
+    """One run of the job in `folder`, whose logs a new runner has only from its cache: its steps, in order, with what
+    they wrote into the environment."""
 
     def __init__(self, job: dict[str, Any], folder: Path) -> None:
         self.ran: list[str] = []
@@ -51,14 +53,25 @@ class Night:
         self._folder, self._summary = folder, folder / "summary.md"
         self._path = warm.on_path(folder)
         self.said = ""
+        shutil.rmtree(folder / "logs", ignore_errors=True)
         for step in job["steps"]:
-            name = step.get("name")
-            if name is None or name == "Keep it":  # what the runner brings, and what git keeps
-                continue
-            condition = str(step.get("if", ""))
+            name, condition = step.get("name"), str(step.get("if", ""))
             if (self.failed and condition != "always()") or self._skips(condition):
                 continue
-            self._run(name, step["run"], {**job["env"], **ELSEWHERE})
+            if "actions/cache" in step.get("uses", ""):
+                self._cache(step["uses"], step["with"]["path"])
+            elif "run" in step and name not in (
+                None,
+                "Keep it",
+            ):  # what the runner brings, and what git keeps
+                self._run(name, step["run"], {**job["env"], **ELSEWHERE})
+
+    def _cache(self, uses: str, path: str) -> None:
+        """`actions/cache` itself saves at the end of a job that succeeds: none here may be it."""
+        kept, here = self._folder.parent / f"{self._folder.name}-cache", self._folder / path
+        source, target = {"restore": (kept, here), "save": (here, kept)}[uses.split("/")[2].partition("@")[0]]
+        if source.exists():
+            shutil.copytree(source, target, dirs_exist_ok=True)
 
     def _skips(self, condition: str) -> bool:
         return condition == "env.PUBLISHED != 'yes'" and self.told.get("PUBLISHED") == "yes"

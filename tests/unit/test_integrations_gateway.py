@@ -90,6 +90,10 @@ def test_settings_are_read_whole_or_refused(tmp_path: Path) -> None:
         settings_of({"policy": path, "state": str(tmp_path)})
     with pytest.raises(PolicyError):
         settings_of({"policy": str(tmp_path / "nothing")})
+    with pytest.raises(PolicyError, match="log_prompts is True; it is true or false, beside `log`"):
+        settings_of({"policy": path, "log_prompts": True})
+    with pytest.raises(PolicyError, match="log_prompts is 1; "):
+        settings_of({"policy": path, "log": str(tmp_path / "week.jsonl"), "log_prompts": 1})
 
 
 def test_the_example_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -353,8 +353,16 @@ def test_a_log_that_is_to_hold_prompts_has_them(tmp_path: Path, prompts: bool) -
 
 
 def test_headers_are_lines_of_ascii() -> None:
-    told = Told(Candidate("m\n", "low"), "r", "code", "because → \x1b" + "x" * 900, left_out=("temperature",))
+    told = Told(
+        Candidate("m\n", "low"),
+        "r",
+        "code",
+        "because → \x1b" + "x" * 900,
+        left_out=("temperature",),
+        id="row-1",
+    )
     found = told.headers()
+    assert found["x-router-lab-id"] == "row-1"
     assert all(value.isascii() and value.isprintable() and len(value) <= 400 for value in found.values())
     assert found["x-router-lab-effort"] == "low" and found["x-router-lab-left-out"] == "temperature"
     assert "x-router-lab-stages" not in found
@@ -383,7 +391,7 @@ def test_before_a_policy_is_loaded_the_default_serves(tmp_path: Path) -> None:
     routing = Routing(store)
     turn = asked(routing, EASY)
     assert (turn.decision.model, turn.told.code, turn.model) == ("spare", "default", "spare")
-    assert routing.health()["ok"] is False
+    assert routing.health()["ok"] is routing.health()["serves"] is False
     with pytest.raises(PolicyError, match="has no prices"):
         paying = Routing(store, session_usd=1.0)
         run(paying.calls(asked(paying, EASY, session="s")), answering(spare=Answer("so")))
