@@ -12,6 +12,8 @@ _TOO_LONG = (
     "ContextWindowExceeded",
 )
 _LOST = {"APIConnectionError", "APITimeoutError", "Timeout", "MidStreamFallbackError"}
+_OWN = "HTTPException"
+"""A gateway's own refusal, of a guardrail's say, which may stand behind the answer."""
 
 
 def failure_of(error: BaseException) -> str | None:
@@ -33,7 +35,8 @@ def refused(error: BaseException) -> bool:
     too."""
     if isinstance(error, RouterLabError):
         return True
-    return _status(error) not in (None, 408, 504) and not _lost(error)
+    own = any(kind.__name__ == _OWN for kind in type(error).__mro__)
+    return _status(error) not in (None, 408, 504) and not own and not _lost(error)
 
 
 def _lost(error: BaseException) -> bool:

@@ -160,11 +160,13 @@ class Gateway:
             told = kept.turn.told
         return {} if told is None else told.headers()
 
-    def failed(self, id: str, error: BaseException) -> None:
-        """The gateway gave up on a request."""
+    def failed(self, id: str, error: BaseException, sent: bool = True) -> None:
+        """The gateway gave up on a request. sent: whether it may have been sent to a provider."""
         with self._lock:
             found = self._kept.pop(id, None)
-        if found is not None:
+        if found is not None and not sent:
+            found.turn.unsent()
+        elif found is not None:
             found.turn.failed(TimeoutError() if found.begun else error)
 
     def ended(self, id: str, answer: object) -> None:

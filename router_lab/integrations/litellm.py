@@ -171,7 +171,9 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
         """The proxy gave up on a request. (What LiteLLM logs as a failure may be one of several
         attempts.)"""
         if self._made is not None:
-            self._made.failed(_id(request_data), original_exception)
+            # Until all callbacks before the call let it through, LiteLLM has it as it came.
+            sent = not routes(request_data.get("model"))
+            self._made.failed(_id(request_data), original_exception, sent)
 
     def health(self) -> dict[str, Any]:
         """As `Routing.health`; where the policy cannot be loaded, why."""

@@ -178,7 +178,7 @@ class RoutedModel(Model):
                 asked.turns,
                 asked.suite or self._routing.suite_of(self._name),
                 asked.session,
-                asked.kept.get("previous_response_id"),
+                asked.kept.get("previous_response_id") or asked.kept.get("conversation_id"),
                 [part for part in (asked.system, told_of) if part],
                 stream=stream,
             ),

@@ -217,6 +217,15 @@ def test_what_another_callback_refuses_is_given_back_and_an_answer_that_breaks_i
             request_data=data, original_exception=caught.value, user_api_key_dict=caller
         )
 
+    async def refused_behind_its_answer() -> None:
+        data = asked() | {"litellm_session_id": "guarded"}
+        sent = await host.pre_call_hook(user_api_key_dict=caller, data=data, call_type="acompletion")
+        await host.post_call_failure_hook(
+            request_data=sent,
+            original_exception=HTTPException(400, "not to be shown"),
+            user_api_key_dict=caller,
+        )
+
     async def answered() -> None:
         sent = await host.pre_call_hook(user_api_key_dict=caller, data=asked(), call_type="acompletion")
         answer = Breaks()
@@ -226,6 +235,9 @@ def test_what_another_callback_refuses_is_given_back_and_an_answer_that_breaks_i
     for _ in range(3):  # of one turn that the session has
         asyncio.run(refused())
     monkeypatch.setattr(litellm, "callbacks", [plugin])
+    asyncio.run(refused_behind_its_answer())
+    guarded = plugin.gateway.routing.sessions.budget("guarded")
+    assert guarded is not None and (guarded.turns, guarded._held_tokens) == (1, 0) and guarded.tokens > 64
     asyncio.run(answered())
     budget = plugin.gateway.routing.sessions.budget("s")
     assert budget is not None and (budget.turns, budget._held_tokens) == (1, 0)

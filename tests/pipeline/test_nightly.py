@@ -23,6 +23,8 @@ CHEAP, DEAR = "openai/gpt-5-mini", "anthropic/claude-haiku-4-5"
 PRICES = {CHEAP: price(0.25, 2, tiers={"batch": 0.5}), DEAR: price(10, 50, tiers={"batch": 0.5})}
 N = 160
 RECIPE = {"name": "support", "reference": {"model": DEAR, "retires": "2999-03-01"}, "rule": {"margin": 0.08}}
+SHELLS = {None: ["bash", "-e", "-c"], "bash": ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c"]}
+"""What GitHub's runners make of `shell`: where none is said, a pipe fails with its last command alone."""
 ELSEWHERE = {"SWEEP": "sweep.yaml", "LOGS": "logs/t", "PRICES": "prices.yaml", "RECIPE": "recipe.yaml"}
 
 
@@ -39,7 +41,7 @@ def servers() -> Iterator[tuple[BatchLoopback, BatchLoopback]]:
 def job(root: Path) -> dict[str, Any]:
     workflow = yaml.safe_load((root / "docs" / "examples" / "nightly-workflow.yml").read_text())
     found: dict[str, Any] = workflow["jobs"]["nightly"]
-    return found
+    return found | {"shell": SHELLS[workflow.get("defaults", {}).get("run", {}).get("shell")]}
 
 
 class Night:
@@ -50,7 +52,7 @@ class Night:
         self.ran: list[str] = []
         self.failed: str | None = None
         self.told: dict[str, str] = {}
-        self._folder, self._summary = folder, folder / "summary.md"
+        self._folder, self._summary, self._shell = folder, folder / "summary.md", job["shell"]
         self._path = warm.on_path(folder)
         self.said = ""
         shutil.rmtree(folder / "logs", ignore_errors=True)
@@ -60,10 +62,7 @@ class Night:
                 continue
             if "actions/cache" in step.get("uses", ""):
                 self._cache(step["uses"], step["with"]["path"])
-            elif "run" in step and name not in (
-                None,
-                "Keep it",
-            ):  # what the runner brings, and what git keeps
+            elif "run" in step and name not in (None, "Keep it"):  # what a runner brings, and what git keeps
                 self._run(name, step["run"], {**job["env"], **ELSEWHERE})
 
     def _cache(self, uses: str, path: str) -> None:
@@ -82,7 +81,7 @@ class Night:
         keys = {"OPENAI_API_KEY": "x", "ANTHROPIC_API_KEY": "x", "NO_COLOR": "1"}
         given = {"GITHUB_ENV": str(noted), "GITHUB_STEP_SUMMARY": str(self._summary), "PATH": self._path}
         done = subprocess.run(
-            ["bash", "-eo", "pipefail", "-c", script], cwd=self._folder, capture_output=True, text=True, check=False,
+            [*self._shell, script], cwd=self._folder, capture_output=True, text=True, check=False,
             env={**os.environ, **env, **self.told, **keys, **given},
         )  # fmt: skip
         self.ran.append(name)
@@ -132,3 +131,17 @@ def test_a_night_publishes_what_passed_and_nothing_else(
     assert third.failed is None and not {"Gate", "Publish"} & {*third.ran}, third.said
     assert json.loads(release.read_text())["release"] == published
     assert sum(one.sizes) + sum(two.sizes) == asked, "a finished sample was paid for twice"
+
+    recipe(reference={"model": "nobody"})
+    fourth = Night(job, tmp_path)
+    assert fourth.failed == "Fit" and "PUBLISHED" not in fourth.told, fourth.said
+    assert json.loads(release.read_text())["release"] == published
+
+
+def test_what_a_night_paid_for_is_kept_whatever_its_gate_says(job: dict[str, Any]) -> None:
+    """`actions/cache` saves at the end of a job that succeeded, and of no other."""
+    steps = [step.get("name") or step.get("uses") or step["run"] for step in job["steps"]]
+    saved = steps.index("actions/cache/save@v4")
+    assert steps.index("Run what is new") < saved < steps.index("Fit")
+    assert job["steps"][saved]["if"] == "always()"
+    assert not any(step.startswith("actions/cache@") for step in steps)

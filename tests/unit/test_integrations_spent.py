@@ -152,7 +152,8 @@ def failure(name: str, status: int | None) -> Any:
         (failure("RateLimitError", 429), 0), (failure("ServiceUnavailableError", 503), 0),
         (failure("BadRequestError", 400), 0), (failure("Timeout", 408), HELD),
         (failure("APIConnectionError", 500), HELD), (failure("GatewayTimeout", 504), HELD),
-        (failure("MidStreamFallbackError", 503), HELD), (failure("APITimeoutError", None), HELD),
+        (failure("MidStreamFallbackError", 503), HELD), (failure("HTTPException", 400), HELD),
+        (failure("APITimeoutError", None), HELD),
     ],
 )  # fmt: skip
 def test_who_refuses_gives_back_and_an_answer_that_was_lost_does_not(error: Exception, spent: int) -> None:

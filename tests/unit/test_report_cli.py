@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -195,7 +197,44 @@ def test_the_example_workflow_gates_with_options_that_exist(root: Path) -> None:
     workflow = yaml.safe_load((root / "docs" / "examples" / "gate-workflow.yml").read_text())
     script = next(s["run"] for s in workflow["jobs"]["gate"]["steps"] if s.get("name") == "Gate")
     known = {option for parameter in gate.params for option in parameter.opts}
-    assert {word for word in script.replace("(", " ").split() if word.startswith("--")} <= known
+    ours = script[script.index("champion=") :].replace("(", " ")
+    assert {word for word in ours.split() if word.startswith("--")} <= known
+
+
+def test_the_example_workflow_gates_what_a_pull_request_adds(root: Path, tmp_path: Path) -> None:
+    """Revisions are named by digests: the last in order may be the one in production."""
+    workflow = yaml.safe_load((root / "docs" / "examples" / "gate-workflow.yml").read_text())
+    assert workflow["defaults"] == {"run": {"shell": "bash"}}
+    script = next(s["run"] for s in workflow["jobs"]["gate"]["steps"] if s.get("name") == "Gate")
+    (tmp_path / "bin").mkdir()
+    told = tmp_path / "bin" / "router-lab"
+    told.write_text('#!/bin/sh\necho "$1 $2"\n')
+    told.chmod(0o755)
+    env = {
+        **os.environ,
+        "POLICY": "policies/support",
+        "OUTCOMES": "o",
+        "PATH": f"{told.parent}:{os.environ['PATH']}",
+    }
+
+    def sh(text: str) -> str:
+        command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", text]
+        return subprocess.run(
+            command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True
+        ).stdout
+
+    def committed(revision: str) -> None:
+        (tmp_path / "policies" / "support" / revision).mkdir(parents=True)
+        (tmp_path / "policies" / "support" / revision / "MANIFEST.json").write_text("{}")
+        sh("git add policies && git -c user.name=a -c user.email=a@b -c commit.gpgsign=false commit -qm so")
+
+    sh("git init -q -b main")
+    committed("fff")
+    sh("git update-ref refs/remotes/origin/main HEAD")
+    gated = script.replace("${{ github.base_ref }}", "main")
+    assert sh(gated) == "gate policies/support\n"
+    committed("aaa")
+    assert sh(gated) == "gate policies/support/aaa\n"
 
 
 def test_a_verdict_is_recomputed_to_the_last_digit(tmp_path: Path, table: Path) -> None:
