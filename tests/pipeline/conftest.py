@@ -68,14 +68,15 @@ def collected() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def nothing_that_nobody_looks_at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Every client of a provider reads all certificates of the system, though servers here speak plain HTTP, and of every
-    error Inspect keeps a second copy of its traceback in colours: a tenth of a second each."""
+def nothing_that_nobody_looks_at(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Where providers are tests/servers. Every client reads all certificates of the system, though those speak plain
+    HTTP, and of every error Inspect keeps a second copy of its traceback in colours: a tenth of a second each."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("SSL_CERT_DIR", str(tmp_path_factory.mktemp("no-authorities")))
-        if (rich := sys.modules.get("inspect_ai._util.rich")) is not None:
-            whole = rich.truncate_traceback
-            patched.setattr(
-                rich, "truncate_traceback", lambda *error: (whole(*error)[0], True)
-            )  # no room for colours
+        if "tests.servers" in Path(request.path).read_text(encoding="utf-8"):
+            patched.setenv("SSL_CERT_DIR", str(tmp_path_factory.mktemp("no-authorities")))
+            if (rich := sys.modules.get("inspect_ai._util.rich")) is not None:
+                whole = rich.truncate_traceback  # says that there was no room for colours
+                patched.setattr(rich, "truncate_traceback", lambda *error: (whole(*error)[0], True))
         yield
