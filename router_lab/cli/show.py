@@ -228,7 +228,8 @@ def _candidates(policy: Policy) -> list[str]:
         mark = " (reference)" if column == policy.spec.reference else ""
         own = fixed.get(profile.candidate)
         cut = cut_off(None if own is None else own.cut_off, words=True)
-        figures = ", ".join(filter(None, ("" if profile.roles else price, window, cut)))
+        api = profile.request.get("api")
+        figures = ", ".join(filter(None, (api, "" if profile.roles else price, window, cut)))
         lines.append(f"  {profile.candidate}{mark}{': ' * bool(figures)}{figures}")
         lines += [f"    {line}" for line in around_lines(profile)]
     return lines

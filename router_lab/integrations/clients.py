@@ -74,8 +74,11 @@ def wrap(
 
 def told(answer: object) -> Told | None:
     """What was decided of a request, by its answer or stream; None of one that was not routed."""
-    found = getattr(answer, "_router_lab", None)
-    return found if isinstance(found, Told) else None
+    for one in (answer, getattr(answer, "_raw_stream", None)):  # what the SDKs' stream helpers read
+        found = getattr(one, "_router_lab", None)
+        if isinstance(found, Told):
+            return found
+    return None
 
 
 class Job:
@@ -172,7 +175,7 @@ def _streamed(job: Job, resource: Any, original: Method, /, **body: Any) -> Any:
             made = post(*args, **options)
             if isinstance(made, Awaitable):
                 return _awaited(job, turn, made)
-            return job.seen(turn, made, hides=False, wanted=False)[0]
+            return _marked(job.seen(turn, made, hides=False, wanted=False)[0], turn)
 
     own._post = posted
     turn.reserve()  # before the caller enters it, as everywhere
@@ -182,7 +185,7 @@ def _streamed(job: Job, resource: Any, original: Method, /, **body: Any) -> Any:
 
 async def _awaited(job: Job, turn: Turn, made: Awaitable[object]) -> Any:
     with _failing(turn):
-        return job.seen(turn, await made, hides=False, wanted=False)[0]
+        return _marked(job.seen(turn, await made, hides=False, wanted=False)[0], turn)
 
 
 @contextlib.contextmanager

@@ -150,6 +150,8 @@ def test_stream_helpers(api: str, provider: Provider) -> None:
     for _ in range(2):
         with resource.stream(**body) as stream:
             events = list(stream)
+            found = told(stream)
+        assert found is not None and found.candidate.model == "dear"
         assert events and provider.models[-1] == "dear-1"
     budget = routing.sessions.budget("s")
     assert budget is not None and budget.turns == 2 and budget.tokens > 0
@@ -165,6 +167,7 @@ def test_anthropics_stream_helper_awaited(provider: Provider) -> None:
             wrap(client(provider, "anthropic", waits=True), choosing("anthropic")) as routed,
             routed.messages.stream(**body) as stream,
         ):
+            assert told(stream) is not None
             return str(await stream.get_final_text())
 
     assert asyncio.run(streamed()) == "dear-1 says so"
@@ -244,10 +247,10 @@ def test_what_cannot_be_asked_here_is_said(provider: Provider) -> None:
     found = told(ask(routed, "openai_chat", EASY))
     assert found is not None and found.candidate == Candidate("cheap-openai_chat")
     assert (
-        "of 6 candidates 2 can be asked here (cheap-anthropic: it was measured through anthropic: use a client"
+        "of 6 candidates 2 can be asked here (cheap-anthropic: it was measured through anthropic, and this request is of "
         in found.reason
     )
-    with pytest.raises(PolicyError, match="nobody that can be asked here"):
+    with pytest.raises(PolicyError, match="this request is of openai_chat: use a client of that API"):
         ask(wrap(client(provider, "openai_chat"), choosing("anthropic")), "openai_chat", EASY)
     with pytest.raises(PolicyError, match=r"pass OpenAI\(\) or Anthropic\(\)"):
         wrap(object(), choosing())
