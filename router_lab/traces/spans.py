@@ -145,7 +145,7 @@ def _call(span: Span, file: str) -> TracedCall:
         file, span.place, text(span.told("model")) or "unknown", text(span.told("provider")),
         route=text(span.told("route")) or UNNAMED, session=text(span.told("session")), trace=span.trace,
         span=span.span, started=span.start, seconds=between(span.start, span.end), messages=_asked(named),
-        answer=answer, tokens=tokens, usd=None if tokens and not usd else usd, error=span.error, finish=finish or ended,
+        answer=answer, tokens=tokens, usd=None if not usd and any(tokens or ()) else usd, error=span.error, finish=finish or ended,
         tier=_tier(span.told("tier")), metadata=_rest(named),
         begun=span.begun,
     )  # fmt: skip

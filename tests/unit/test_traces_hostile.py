@@ -209,7 +209,7 @@ def test_a_tracers_cost_of_nothing_beside_tokens_is_not_known(tmp_path: Path) ->
         (tmp_path / "x.json").write_text(json.dumps([span]))
         return read_traces([tmp_path / "x.json"]).calls[0].usd
 
-    assert [cost(0, 1000), cost(0.5, 1000), cost(0.25, 0)] == [None, 0.5, 0.25]
+    assert [cost(0, 1000), cost(0.5, 1000), cost(0.25, 0), cost(0, 0)] == [None, 0.5, 0.25, 0.0]
 
 
 def test_a_days_batch_is_not_the_next_ones_for_its_numbers(tmp_path: Path) -> None:
