@@ -203,13 +203,14 @@ def test_tokens_that_cannot_be_read_are_unknown_and_not_free(tmp_path: Path, usa
 
 
 def test_a_tracers_cost_of_nothing_beside_tokens_is_not_known(tmp_path: Path) -> None:
-    def cost(usd: float, tokens: int) -> float | None:
+    def cost(usd: float | None, tokens: int) -> float | None:
         span = {"context": {"trace_id": "1", "span_id": "2"}, "name": "llm", "span_kind": "LLM", "attributes": {
             "llm.model_name": "gpt-5", "llm.token_count.prompt": tokens, "llm.cost.total": usd}}  # fmt: skip
         (tmp_path / "x.json").write_text(json.dumps([span]))
         return read_traces([tmp_path / "x.json"]).calls[0].usd
 
     assert [cost(0, 1000), cost(0.5, 1000), cost(0.25, 0), cost(0, 0)] == [None, 0.5, 0.25, 0.0]
+    assert [cost(None, 1000), cost(None, 0), cost(0, -1)] == [None, None, None]
 
 
 def test_a_days_batch_is_not_the_next_ones_for_its_numbers(tmp_path: Path) -> None:
