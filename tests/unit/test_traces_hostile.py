@@ -242,3 +242,14 @@ def test_a_number_that_is_a_date_in_itself_is_no_epoch(tmp_path: Path, begun: ob
     found = read_traces([tmp_path / "x.jsonl"])
     assert [one.started for one in found.calls] == [None]
     assert [problem.rule.rpartition(": ")[2] for problem in found.problems] == [repr(begun)]
+
+
+@pytest.mark.parametrize(
+    ("total", "usd"), [(1100, None), (-1, None), ("a lot", None), (0, 0.0), ("0", 0.0), (None, 0.0)]
+)
+def test_a_row_that_spent_nothing_on_tokens_is_not_known(
+    tmp_path: Path, total: object, usd: float | None
+) -> None:
+    row = {"request_id": "1", "call_type": "acompletion", "model": "gpt-5", "spend": 0, "total_tokens": total}
+    (tmp_path / "x.json").write_text(json.dumps([row]))
+    assert [call.usd for call in read_traces([tmp_path / "x.json"]).calls] == [usd]
