@@ -86,7 +86,8 @@ def _usd(value: Json) -> float | None:
     nothing is known, unless a cache answered or nothing was counted."""
     spent = dollars(value.get("spend"))
     free = text(value.get("cache_hit")) == "True" or value.get("cache_hit") is True
-    return None if spent == 0 and number(value.get("total_tokens")) and not free else spent
+    counted = first(value, "total_tokens")
+    return None if spent == 0 and counted is not None and number(counted) != 0 and not free else spent
 
 
 def _asked(value: Json) -> tuple[Message, ...]:

@@ -138,6 +138,8 @@ def _call(span: Span, file: str) -> TracedCall:
     unread = any(n is None and span.told(what) is not None for n, what in ((read, "read"), (wrote, "wrote")))
     tokens: Tokens | None = None if unread else tokens_of(read, wrote, cached, kept, thought)
     usd = dollars(span.told("usd"))
+    if usd == 0 and (unread or (tokens is not None and tokens.prompt + tokens.output > 0)):
+        usd = None
     answer, ended = _said(named)
     reasons = tree(span.told("finish"))
     finish = text(reasons[0]) if isinstance(reasons, list) and reasons else text(reasons)
@@ -145,7 +147,7 @@ def _call(span: Span, file: str) -> TracedCall:
         file, span.place, text(span.told("model")) or "unknown", text(span.told("provider")),
         route=text(span.told("route")) or UNNAMED, session=text(span.told("session")), trace=span.trace,
         span=span.span, started=span.start, seconds=between(span.start, span.end), messages=_asked(named),
-        answer=answer, tokens=tokens, usd=None if not usd and any(tokens or ()) else usd, error=span.error, finish=finish or ended,
+        answer=answer, tokens=tokens, usd=usd, error=span.error, finish=finish or ended,
         tier=_tier(span.told("tier")), metadata=_rest(named),
         begun=span.begun,
     )  # fmt: skip

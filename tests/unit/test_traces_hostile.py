@@ -203,13 +203,14 @@ def test_tokens_that_cannot_be_read_are_unknown_and_not_free(tmp_path: Path, usa
 
 
 def test_a_tracers_cost_of_nothing_beside_tokens_is_not_known(tmp_path: Path) -> None:
-    def cost(usd: float, tokens: int) -> float | None:
+    def cost(usd: float | None, tokens: int) -> float | None:
         span = {"context": {"trace_id": "1", "span_id": "2"}, "name": "llm", "span_kind": "LLM", "attributes": {
             "llm.model_name": "gpt-5", "llm.token_count.prompt": tokens, "llm.cost.total": usd}}  # fmt: skip
         (tmp_path / "x.json").write_text(json.dumps([span]))
         return read_traces([tmp_path / "x.json"]).calls[0].usd
 
     assert [cost(0, 1000), cost(0.5, 1000), cost(0.25, 0), cost(0, 0)] == [None, 0.5, 0.25, 0.0]
+    assert [cost(None, 1000), cost(None, 0), cost(0, -1)] == [None, None, None]
 
 
 def test_a_days_batch_is_not_the_next_ones_for_its_numbers(tmp_path: Path) -> None:
@@ -241,3 +242,14 @@ def test_a_number_that_is_a_date_in_itself_is_no_epoch(tmp_path: Path, begun: ob
     found = read_traces([tmp_path / "x.jsonl"])
     assert [one.started for one in found.calls] == [None]
     assert [problem.rule.rpartition(": ")[2] for problem in found.problems] == [repr(begun)]
+
+
+@pytest.mark.parametrize(
+    ("total", "usd"), [(1100, None), (-1, None), ("a lot", None), (0, 0.0), ("0", 0.0), (None, 0.0)]
+)
+def test_a_row_that_spent_nothing_on_tokens_is_not_known(
+    tmp_path: Path, total: object, usd: float | None
+) -> None:
+    row = {"request_id": "1", "call_type": "acompletion", "model": "gpt-5", "spend": 0, "total_tokens": total}
+    (tmp_path / "x.json").write_text(json.dumps([row]))
+    assert [call.usd for call in read_traces([tmp_path / "x.json"]).calls] == [usd]
