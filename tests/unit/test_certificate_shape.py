@@ -108,6 +108,14 @@ def test_whatever_lies_anywhere_in_it_is_refused_by_name_or_read_by_all(
     assert refused > read > 200
 
 
+def test_it_is_read_once_and_anothers_is_another(policy: Policy) -> None:
+    first = Certificate.of(policy)
+    assert Certificate.of(policy) is first
+    certificate = forged(dict(policy.spec.certificate), ("n",), 7)
+    other = Policy(replace(policy.spec, certificate=certificate))
+    assert Certificate.of(other).n == 7 and Certificate.of(policy).n == first.n != 7
+
+
 @pytest.mark.parametrize(
     "place", [("quality_difference",), ("n",), ("judged",), ("fixed",), ("random_mix",), ("mix",)]
 )

@@ -69,6 +69,11 @@ def test_parts_are_aligned_with_each_other_and_a_sole_head_is_a_table() -> None:
     assert aligned([("a", "b")]) == ["a  b"] and aligned([], indent=2) == aligned() == []
 
 
+def test_a_word_without_end_is_cut_where_its_column_ends_and_an_empty_heading_takes_nothing() -> None:
+    # Beside another column a text has at most half of the room, but 24 columns at least.
+    assert aligned([("x" * 50, "")], width=40) == ["x" * 24, "x" * 24, "xx"]
+
+
 CELL = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=40)
 
 
