@@ -104,7 +104,7 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
             router = _router()
             models = set() if router is None else router.model_names
             id = os.urandom(16).hex()  # LiteLLM's own may be the caller's, and so another request's, too
-            kept, request = gateway.begin(id, api, data, models, _session(data))
+            kept, request = gateway.begin(id, api, data, models, _session(data, user_api_key_dict))
         except BudgetExceeded as error:
             raise _refused(402, "budget_exceeded", str(error)) from error
         except PolicyError as error:
@@ -189,12 +189,16 @@ def _router() -> Any:
     return proxy_server.llm_router
 
 
-def _session(data: Mapping[str, Any]) -> str | None:
-    """The session's name as LiteLLM has read it from headers, metadata or the body."""
+def _session(data: Mapping[str, Any], caller: object = None) -> str | None:
+    """The session's name as LiteLLM has read it from headers, metadata or the body; with the hash
+    that it has of the caller's key, for two callers may give theirs the same name."""
     metadata = data.get("metadata") or data.get("litellm_metadata")
     named = metadata.get("session_id") if isinstance(metadata, Mapping) else None
     found = data.get("litellm_session_id") or named
-    return str(found) if found else None
+    if not found:
+        return None
+    key = getattr(caller, "token", None)
+    return f"{key} {found}" if key else str(found)
 
 
 def _note(request: dict[str, Any], turn: Turn, id: str, again: bool = False) -> None:

@@ -36,7 +36,7 @@ from router_lab.runtime.budget import BudgetExceeded
 from router_lab.runtime.constraints import CHARACTERS_PER_TOKEN
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.decisions import DecisionLog
-from router_lab.runtime.errors import shown
+from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.features import cap_text
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.reasons import BARE
@@ -143,13 +143,16 @@ class Routing:
         return named
 
     def begin(self, asked: Asked, host: Host = _ANY_HOST) -> Turn:
-        """Who is asked first. PolicyError where the host can serve nobody of the policy; never for
-        what was asked."""
+        """Who is asked first. PolicyError where the host can serve nobody of the policy, or the
+        request is nested some hundred levels deep."""
         if self._priced:
             host = host._replace(priced=True)
         suite = self._suite if asked.suite is None else asked.suite
         thread = self._thread(asked, suite)
-        size = size_of(asked.messages) + size_of(asked.around)
+        try:
+            size = size_of(asked.messages) + size_of(asked.around)
+        except RecursionError:
+            raise PolicyError("the request is nested deeper than any model's: nobody is asked") from None
         question: dict[str, Any] = {"suite": suite, "point": self._point, "key": thread.key}
         known = self.sessions.served(thread.look, self._clock())
         if known is not None:

@@ -177,6 +177,24 @@ def test_a_configuration_that_is_wrong_refuses_what_is_routed_and_nothing_else(
     assert caught.value.status_code == 503
 
 
+def test_sessions_of_two_keys_are_two_though_they_have_one_name(
+    tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from litellm.proxy._types import UserAPIKeyAuth
+
+    plugin = RouterLab({"policy": str(save_policy(choosing(), tmp_path / "policy")), "session_turns": 1})
+    monkeypatch.setattr(router_lab.integrations.litellm, "_router", lambda: router(provider))
+    data = {"model": MODEL, "messages": [{"role": "user", "content": EASY}], "litellm_session_id": "1"}
+
+    def ask(caller: UserAPIKeyAuth) -> Any:
+        return asyncio.run(plugin.async_pre_call_hook(caller, None, {**data}, "acompletion"))
+
+    assert ask(UserAPIKeyAuth(token="a")) and ask(UserAPIKeyAuth(token="b"))
+    with pytest.raises(HTTPException, match="budget") as caught:
+        ask(UserAPIKeyAuth(token="a"))
+    assert caught.value.status_code == 402
+
+
 class Refuses(CustomLogger):
     """Another callback of the proxy, which stops the request behind ours."""
 

@@ -352,6 +352,14 @@ def test_a_log_that_is_to_hold_prompts_has_them(tmp_path: Path, prompts: bool) -
     assert row.get("prompt") == (HARD if prompts else None)
 
 
+def test_a_request_nested_without_end_is_refused_by_name() -> None:
+    content: Any = "x"
+    for _ in range(5_000):
+        content = [content]
+    with pytest.raises(PolicyError, match="nested deeper"):
+        Routing(choosing("openai_chat")).begin(Asked([{"role": "user", "content": content}]), CHAT)
+
+
 def test_headers_are_lines_of_ascii() -> None:
     told = Told(
         Candidate("m\n", "low"),
