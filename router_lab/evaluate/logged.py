@@ -22,8 +22,8 @@ from router_lab.runtime.outcomerows import propensity_of, share_of, stands_for
 
 FIGURES = ("quality", "cost_usd")
 NOT_RUN = ("infra", "budget")
-CHAINED = Candidate("a chain")
-"""Who is asked where an answer may be followed by another's: no single candidate."""
+ALONE, UNKNOWN = 0, -1
+"""In place of the stages of a chain: who was asked alone, and a chain of which no more is known."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,17 @@ class Pair:
 
 @dataclass(frozen=True)
 class LogRows:
-    """n decisions of which the outcome counts, in the order of the log. asked [n]: whom; propensity
-    [n], NaN = not logged; quality, cost_usd [n], NaN = not known; prompts, suites [n], None = not
-    logged; revision [n]: which decided; group [n] codes of clusters; time [n] UTC seconds, NaN =
-    not known; pairs: a shadow's row by the place of the decision beside which it stands. left:
-    decisions that count nowhere, by the reason; infra: the share that gave no evidence.
+    """n decisions of which the outcome counts, in the order of the log. asked [n]: whom first;
+    stages [n]: of the chain that this began, 1 = one stage with a cap, or ALONE, UNKNOWN;
+    propensity [n], NaN = not logged; quality, cost_usd [n], NaN = not known; prompts, suites [n],
+    None = not logged; revision [n]: which decided; group [n] codes of clusters; time [n] UTC
+    seconds, NaN = not known; pairs: a shadow's row by the place of the decision beside which it
+    stands. left: decisions that count nowhere, by the reason; infra: the share that gave no
+    evidence.
     """
 
     asked: tuple[Candidate, ...]
+    stages: Ints
     propensity: Floats
     quality: Floats
     cost_usd: Floats
@@ -77,6 +80,7 @@ class _Read:
     """What is noted of the rows while they are read."""
 
     asked: list[Candidate] = field(default_factory=list)
+    stages: list[int] = field(default_factory=list)
     figures: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in (*FIGURES, "time")})
     propensity: list[float] = field(default_factory=list)
     prompts: list[str | None] = field(default_factory=list)
@@ -107,7 +111,7 @@ def read_log(path: Source | Iterable[Source]) -> LogRows:
         )
     pairs = {read.place[of]: pair for of, pair in read.beside if of in read.place}
     return LogRows(
-        asked=tuple(read.asked), propensity=np.array(read.propensity),
+        asked=tuple(read.asked), stages=np.array(read.stages, np.int64), propensity=np.array(read.propensity),
         quality=np.array(read.figures["quality"]), cost_usd=np.array(read.figures["cost_usd"]),
         prompts=tuple(read.prompts), suites=tuple(read.suites), group=_clusters(read.names),
         time=np.array(read.figures["time"]), revision=tuple(read.revision), pairs=pairs,
@@ -141,8 +145,8 @@ def _noted(read: _Read, row: Mapping[str, Any]) -> None:
         return
     chance = propensity_of(row)
     read.place[row["id"]] = len(read.asked)
-    chained = "stages" in row or escalated(row)
-    read.asked.append(CHAINED if chained else Candidate.of(row))
+    read.asked.append(Candidate.of(row))
+    read.stages.append(_stages(row))
     read.propensity.append(float("nan") if chance is None else chance)
     for name, value in zip((*FIGURES, "time"), (quality, cost, _number(row.get("time"))), strict=True):
         read.figures[name].append(value)
@@ -154,6 +158,16 @@ def _noted(read: _Read, row: Mapping[str, Any]) -> None:
     drawn = ("draw", row["draw"]) if isinstance(row.get("draw"), str) else ("prompt", prompt)
     known = (drawn, ("group", outcome.get("group")))
     read.names.append(tuple(f"{kind} {name}" for kind, name in known if isinstance(name, str)))
+
+
+def _stages(row: Mapping[str, Any]) -> int:
+    """Of the chain that a decision began. One stage without a cap is its candidate asked alone."""
+    stages, onward = row.get("stages"), escalated(row)
+    if stages is None or isinstance(stages, bool) or not isinstance(stages, int) or stages < 1:
+        return UNKNOWN if onward or stages is not None else ALONE
+    if stages == 1 and row.get("capped") is not True:
+        return UNKNOWN if onward else ALONE
+    return stages
 
 
 def _number(value: object) -> float:
