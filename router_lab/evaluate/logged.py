@@ -22,6 +22,9 @@ from router_lab.runtime.outcomerows import propensity_of, share_of, stands_for
 
 FIGURES = ("quality", "cost_usd")
 NOT_RUN = ("infra", "budget")
+BOUND = "with an outcome, but made under constraints, which the log does not hold"
+"""Of decisions from which `allowed`, a bound, a tier or a host kept somebody: another policy might
+have been kept from others."""
 ALONE, UNKNOWN = 0, -1
 """In place of the stages of a chain: who was asked alone, and a chain of which no more is known."""
 
@@ -88,6 +91,7 @@ class _Read:
     names: list[tuple[str, ...]] = field(default_factory=list)
     revision: list[str] = field(default_factory=list)
     left: Counter[str] = field(default_factory=Counter)
+    bound: Counter[Candidate] = field(default_factory=Counter)
     place: dict[str, int] = field(default_factory=dict)
     beside: list[tuple[str, Pair]] = field(default_factory=list)
     infra: int = 0
@@ -106,8 +110,7 @@ def read_log(path: Source | Iterable[Source]) -> LogRows:
     if not read.asked:
         where = path if isinstance(path, str | PathLike) else ", ".join(map(str, path))
         raise InputError(
-            f"{where}: holds no decision with a quality or dollars that counts "
-            f"({_told(read.left)}); log them: DecisionLog.outcome(id, quality=…, cost_usd=…)"
+            f"{where}: holds no decision with a quality or dollars that counts ({_told(read.left)}); {_mend(read)}"
         )
     pairs = {read.place[of]: pair for of, pair in read.beside if of in read.place}
     return LogRows(
@@ -121,6 +124,21 @@ def read_log(path: Source | Iterable[Source]) -> LogRows:
 
 def _told(left: Mapping[str, int]) -> str:
     return "; ".join(f"it holds {n:,} {why}" for why, n in left.items()) or "it holds none at all"
+
+
+def _mend(read: _Read) -> str:
+    """What to do about a log of which nothing counts."""
+    if not read.bound:
+        return "log them: DecisionLog.outcome(id, quality=…, cost_usd=…)"
+    asked = ", ".join(
+        f"{who} on {n:,}" for who, n in sorted(read.bound.items(), key=lambda one: (-one[1], one[0]))
+    )
+    return (
+        "their outcomes are there, and the constraints are the cause: `allowed`, `tiers`, `deadline_s`, `context_tokens`, "
+        "`max_cost_usd` or `min_quality` of the request, or a proxy or drop-in that cannot ask every candidate of the "
+        f"policy, which makes all its decisions so. They asked {asked}. Give the proxy or drop-in all candidates, or "
+        "serve a policy that is fitted on those it can ask (`candidates` in the recipe), and evaluate by what is logged then"
+    )
 
 
 def _noted(read: _Read, row: Mapping[str, Any]) -> None:
@@ -141,7 +159,8 @@ def _noted(read: _Read, row: Mapping[str, Any]) -> None:
         read.left["without an outcome"] += 1
         return
     if row.get("constrained"):
-        read.left["made under constraints, which the log does not hold"] += 1
+        read.left[BOUND] += 1
+        read.bound[Candidate.of(row)] += 1
         return
     chance = propensity_of(row)
     read.place[row["id"]] = len(read.asked)
