@@ -107,12 +107,9 @@ def publish(
     """
     revision = local_path(revision)
     policy, how = _revision(revision), _how(private_key, trusted, by, now, expires)
-    day = how.now.astimezone(dt.UTC).date()
-    word, gate_digest = _gated(policy, gate, force, day), None if gate is None else _digest(gate, "gate")
+    word, gate_digest = _gated(policy, gate, force, how.now), None if gate is None else _digest(gate, "gate")
     _refuse_alias(alias)
     folder = _folder(revision)
-    for text in retiring_soon(policy, day):
-        warnings.warn(f"{policy.spec.name}: {text}", RouterLabWarning, stacklevel=2)
     with FolderLock(folder, "publishing", wait_s=WAIT_S):
         release_state = _begin(folder, how)
         current = release_state.current
@@ -241,9 +238,10 @@ def _folder(revision: Path) -> Path:
     return place.parent
 
 
-def _gated(policy: Policy, gate: Mapping[str, object] | None, force: bool, day: dt.date) -> str:
-    """The verdict of the gate, which by `day` may have become a `fail`. Raises InputError where it
-    does not allow publishing and nobody forces it."""
+def _gated(policy: Policy, gate: Mapping[str, object] | None, force: bool, now: dt.datetime) -> str:
+    """The verdict of the gate, which by `now` may have become a `fail`. Raises InputError where it
+    does not allow publishing and nobody forces it; warns of who retires soon."""
+    day = now.astimezone(dt.UTC).date()
     if gate is not None and not isinstance(gate, Mapping):
         raise InputError(
             f"gate: {gate!r:.60} is not the JSON object that `router-lab gate --write-json` writes"
@@ -263,6 +261,8 @@ def _gated(policy: Policy, gate: Mapping[str, object] | None, force: bool, day: 
             f"{policy.spec.name}: {reason}; run `router-lab gate … --write-json gate.json` and publish with --gate "
             "gate.json, or --force, which leaves a trace"
         )
+    for text in retiring_soon(policy, day):
+        warnings.warn(f"{policy.spec.name}: {text}", RouterLabWarning, stacklevel=3)
     return word if word in ("pass", "fail") else "inconclusive"
 
 
