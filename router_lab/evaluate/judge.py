@@ -66,8 +66,7 @@ def evaluate(
     """
     target = target_of(policy, log, point)
     rival = None if against is None else target_of(against, log)
-    known = [(policy, target)] if against is None or rival is None else [(against, rival), (policy, target)]
-    log, notes = with_propensities(log, known)
+    log, notes = with_propensities(log, [target] if rival is None else [target, rival])
     side, floor = 0.5 + confidence / 2, _floor(policy, margin)
     figures, overlaps = {}, list[Overlap]()
     for metric in metrics:
@@ -99,14 +98,14 @@ def _figure(
     logged = Logged(target.action, log.propensity, reward, log.group).take(rows)
     money = metric == "cost_usd"
     mine = _told(target, logged, rows, metric)
-    overlap = overlap_of(logged, target.shares[rows])
+    overlap = overlap_of(logged, target.shares[rows], target.own[rows])
     thin, least = lacks(overlap, target.labels), overlap.effective
     if rival is None:
         other = told_of_log(logged)
     else:
         theirs = logged._replace(action=rival.action[rows])
         other = _told(rival, theirs, rows, metric)
-        beyond = overlap_of(theirs, rival.shares[rows])
+        beyond = overlap_of(theirs, rival.shares[rows], rival.own[rows])
         thin = thin or lacks(beyond, rival.labels)
         least = min(least, beyond.effective)
     value, beside, apart = (

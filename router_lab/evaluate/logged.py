@@ -22,8 +22,11 @@ from router_lab.runtime.outcomerows import propensity_of, share_of, stands_for
 
 FIGURES = ("quality", "cost_usd")
 NOT_RUN = ("infra", "budget")
-CHAINED = Candidate("a chain")
-"""Who is asked where an answer may be followed by another's: no single candidate."""
+BOUND = "with an outcome, but made under constraints, which the log does not hold"
+"""Of decisions from which `allowed`, a bound, a tier or a host kept somebody: another policy might
+have been kept from others."""
+ALONE, UNKNOWN = 0, -1
+"""In place of the stages of a chain: who was asked alone, and a chain of which no more is known."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +45,17 @@ class Pair:
 
 @dataclass(frozen=True)
 class LogRows:
-    """n decisions of which the outcome counts, in the order of the log. asked [n]: whom; propensity
-    [n], NaN = not logged; quality, cost_usd [n], NaN = not known; prompts, suites [n], None = not
-    logged; revision [n]: which decided; group [n] codes of clusters; time [n] UTC seconds, NaN =
-    not known; pairs: a shadow's row by the place of the decision beside which it stands. left:
-    decisions that count nowhere, by the reason; infra: the share that gave no evidence.
+    """n decisions of which the outcome counts, in the order of the log. asked [n]: whom first;
+    stages [n]: of the chain that this began, 1 = one stage with a cap, or ALONE, UNKNOWN;
+    propensity [n], NaN = not logged; quality, cost_usd [n], NaN = not known; prompts, suites [n],
+    None = not logged; revision [n]: which decided; group [n] codes of clusters; time [n] UTC
+    seconds, NaN = not known; pairs: a shadow's row by the place of the decision beside which it
+    stands. left: decisions that count nowhere, by the reason; infra: the share that gave no
+    evidence.
     """
 
     asked: tuple[Candidate, ...]
+    stages: Ints
     propensity: Floats
     quality: Floats
     cost_usd: Floats
@@ -77,6 +83,7 @@ class _Read:
     """What is noted of the rows while they are read."""
 
     asked: list[Candidate] = field(default_factory=list)
+    stages: list[int] = field(default_factory=list)
     figures: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in (*FIGURES, "time")})
     propensity: list[float] = field(default_factory=list)
     prompts: list[str | None] = field(default_factory=list)
@@ -84,6 +91,7 @@ class _Read:
     names: list[tuple[str, ...]] = field(default_factory=list)
     revision: list[str] = field(default_factory=list)
     left: Counter[str] = field(default_factory=Counter)
+    bound: Counter[Candidate] = field(default_factory=Counter)
     place: dict[str, int] = field(default_factory=dict)
     beside: list[tuple[str, Pair]] = field(default_factory=list)
     infra: int = 0
@@ -102,12 +110,11 @@ def read_log(path: Source | Iterable[Source]) -> LogRows:
     if not read.asked:
         where = path if isinstance(path, str | PathLike) else ", ".join(map(str, path))
         raise InputError(
-            f"{where}: holds no decision with a quality or dollars that counts "
-            f"({_told(read.left)}); log them: DecisionLog.outcome(id, quality=…, cost_usd=…)"
+            f"{where}: holds no decision with a quality or dollars that counts ({_told(read.left)}); {_mend(read)}"
         )
     pairs = {read.place[of]: pair for of, pair in read.beside if of in read.place}
     return LogRows(
-        asked=tuple(read.asked), propensity=np.array(read.propensity),
+        asked=tuple(read.asked), stages=np.array(read.stages, np.int64), propensity=np.array(read.propensity),
         quality=np.array(read.figures["quality"]), cost_usd=np.array(read.figures["cost_usd"]),
         prompts=tuple(read.prompts), suites=tuple(read.suites), group=_clusters(read.names),
         time=np.array(read.figures["time"]), revision=tuple(read.revision), pairs=pairs,
@@ -117,6 +124,21 @@ def read_log(path: Source | Iterable[Source]) -> LogRows:
 
 def _told(left: Mapping[str, int]) -> str:
     return "; ".join(f"it holds {n:,} {why}" for why, n in left.items()) or "it holds none at all"
+
+
+def _mend(read: _Read) -> str:
+    """What to do about a log of which nothing counts."""
+    if not read.bound:
+        return "log them: DecisionLog.outcome(id, quality=…, cost_usd=…)"
+    asked = ", ".join(
+        f"{who} on {n:,}" for who, n in sorted(read.bound.items(), key=lambda one: (-one[1], one[0]))
+    )
+    return (
+        "their outcomes are there, and the constraints are the cause: `allowed`, `tiers`, `deadline_s`, `context_tokens`, "
+        "`max_cost_usd` or `min_quality` of the request, or a proxy or drop-in that cannot ask every candidate of the "
+        f"policy, which makes all its decisions so. They asked {asked}. Give the proxy or drop-in all candidates, or "
+        "serve a policy that is fitted on those it can ask (`candidates` in the recipe), and evaluate by what is logged then"
+    )
 
 
 def _noted(read: _Read, row: Mapping[str, Any]) -> None:
@@ -137,12 +159,13 @@ def _noted(read: _Read, row: Mapping[str, Any]) -> None:
         read.left["without an outcome"] += 1
         return
     if row.get("constrained"):
-        read.left["made under constraints, which the log does not hold"] += 1
+        read.left[BOUND] += 1
+        read.bound[Candidate.of(row)] += 1
         return
     chance = propensity_of(row)
     read.place[row["id"]] = len(read.asked)
-    chained = "stages" in row or escalated(row)
-    read.asked.append(CHAINED if chained else Candidate.of(row))
+    read.asked.append(Candidate.of(row))
+    read.stages.append(_stages(row))
     read.propensity.append(float("nan") if chance is None else chance)
     for name, value in zip((*FIGURES, "time"), (quality, cost, _number(row.get("time"))), strict=True):
         read.figures[name].append(value)
@@ -154,6 +177,16 @@ def _noted(read: _Read, row: Mapping[str, Any]) -> None:
     drawn = ("draw", row["draw"]) if isinstance(row.get("draw"), str) else ("prompt", prompt)
     known = (drawn, ("group", outcome.get("group")))
     read.names.append(tuple(f"{kind} {name}" for kind, name in known if isinstance(name, str)))
+
+
+def _stages(row: Mapping[str, Any]) -> int:
+    """Of the chain that a decision began. One stage without a cap is its candidate asked alone."""
+    stages, onward = row.get("stages"), escalated(row)
+    if stages is None or isinstance(stages, bool) or not isinstance(stages, int) or stages < 1:
+        return UNKNOWN if onward or stages is not None else ALONE
+    if stages == 1 and row.get("capped") is not True:
+        return UNKNOWN if onward else ALONE
+    return stages
 
 
 def _number(value: object) -> float:

@@ -9,23 +9,20 @@ import numpy as np
 
 from router_lab.evaluate.logged import LogRows
 from router_lab.evaluate.target import Target
-from router_lab.runtime.policy import Policy
 from router_lab.runtime.shares import many
 
 
-def with_propensities(log: LogRows, known: Sequence[tuple[Policy, Target]]) -> tuple[LogRows, list[str]]:
+def with_propensities(log: LogRows, known: Sequence[Target]) -> tuple[LogRows, list[str]]:
     """`log` with a propensity for every decision, and what a reader must know of it.
 
-    One that was not logged, or is none, is what a policy of `known` of the same revision gives;
-    else the decision counts as made without chance.
+    Where a policy of `known` decided, it is what that gives the action: a log has the probability
+    of who was asked first, alone or with others after. One that was not logged, or is none, counts
+    as made without chance elsewhere.
     """
-    chance, revision = log.propensity.copy(), np.array(log.revision, object)
-    for policy, target in known:
-        if policy.revision is None:
-            continue
-        own = target.shares[np.arange(len(log)), np.maximum(target.action, 0)]
-        decided = (revision == policy.revision) & (target.action >= 0) & target.known & (own > 0)
-        chance = np.where(np.isnan(chance) & decided, own, chance)
+    chance = log.propensity.copy()
+    for target in known:
+        given = target.shares[np.arange(len(log)), np.maximum(target.action, 0)]
+        chance = np.where(target.own, given, chance)
     notes = [f"left out: {many(n, 'decision', 'decisions')} {why}" for why, n in log.left.items()]
     missing = int(np.isnan(chance).sum())
     if missing:

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from router_lab.evaluate.logged import CHAINED, LogRows
+from router_lab.evaluate.logged import ALONE, LogRows
 from router_lab.metrics.steady import Floats, Ints, Mask
-from router_lab.played import servers
 from router_lab.prices import today
 from router_lab.runtime.errors import InputError, shown
-from router_lab.runtime.points import follows
+from router_lab.runtime.points import chain_described, follows
 from router_lab.runtime.policy import Policy
+from router_lab.runtime.ready import Stretches
 from router_lab.runtime.shares import many
 
 
 @dataclass(frozen=True)
 class Target:
-    """shares [n, c + chains]: the probability with which the policy asks each; prior, by metric,
-    [n, c + chains]: what it predicts of them; action [n]: the column of who was asked, -1 = nobody
-    of these; suite [n]: codes; known [n]: requests of which the policy can be asked; labels: of
-    the columns; candidates: how many are no chain."""
+    """A policy's actions, of which k = c candidates and what else it begins. shares [n, k]: the
+    probability of each; prior, by metric, [n, k]: what it predicts of them; action [n]: the column
+    of what was done, -1 = none of these; own [n]: the policy itself decided so, by the very
+    probabilities that it has now; suite [n]: codes; known [n]: requests of which the policy can be
+    asked; labels [k]; candidates: c."""
 
     shares: Floats
     prior: dict[str, Floats]
     action: Ints
+    own: Mask
     suite: Ints
     known: Mask
     labels: tuple[str, ...]
@@ -33,39 +36,95 @@ class Target:
     notes: tuple[str, ...]
 
 
+class _Actions(NamedTuple):
+    """What a policy may begin, as far as a log tells it apart. column [c + chains]: the action of
+    each candidate and each chain; first [k]: the candidate whom it asks first; label [k]; of: the
+    action of chains by that candidate and the number of stages."""
+
+    column: Ints
+    first: Ints
+    label: tuple[str, ...]
+    of: dict[tuple[int, int], int]
+
+
 def target_of(policy: Policy, log: LogRows, point: str | None = None) -> Target:
     """`policy` beside a log; of a chain what its first stage is predicted to give. Raises
     InputError where it decides by prompts and the log holds none."""
+    known = _known(policy, log, point)
+    prompts, actions = [prompt or "" for prompt in log.prompts], _actions(policy)
+    found = policy.predictions(prompts, log.suites)
+    shares = _shares(policy.stretches(prompts, log.suites, point), policy, actions)
+    usual = point is None or point == policy.spec.point
+    action, own = _done(policy, log, actions, shares, usual=usual)
+    prior = {"quality": found.quality[:, actions.first], "cost_usd": found.cost_usd[:, actions.first]}
+    suite = np.unique([one or "" for one in log.suites], return_inverse=True)[1]
+    return Target(
+        shares, prior, action, own & known, suite, known, actions.label, len(policy.candidates),
+        _notes(policy, log, known, int((action[log.stages != ALONE] < 0).sum())),
+    )  # fmt: skip
+
+
+def _known(policy: Policy, log: LogRows, point: str | None) -> Mask:
+    """[n] decisions with what the policy decides by."""
     name = policy.spec.point if point is None else point
     if name not in policy.spec.points:
         has = ", ".join(map(shown, sorted(policy.spec.points)))
         raise InputError(f"evaluate: policy {policy.spec.name!r} has no point {shown(name)}; it has {has}")
-    reads = follows(policy.spec.points[name])
     there = np.array([prompt is not None for prompt in log.prompts], bool)
-    known = there if reads else np.ones(len(log), bool)
+    known = there if follows(policy.spec.points[name]) else np.ones(len(log), bool)
     if not known.any():
         raise InputError(
             f"evaluate: policy {policy.spec.name!r} decides by prompts, and the log holds none of "
             f"{len(log):,} decisions; write them: DecisionLog(path, prompts=True) and write(…, prompt=…)"
         )
-    prompts = [prompt or "" for prompt in log.prompts]
-    found = policy.predictions(prompts, log.suites)
-    shares, spec = _shares(policy, prompts, log, point), policy.spec
-    first = [chain[0].column for chain in spec.chains]
+    return known
+
+
+def _actions(policy: Policy) -> _Actions:
+    """One stage without a cap is the candidate alone. Chains of one policy that begin alike and
+    are as long are one action: a log does not tell them apart, and need not where the policy
+    itself decided."""
+    column, first = [*range(len(policy.candidates))], [*range(len(policy.candidates))]
+    labels, of = [[str(one)] for one in policy.candidates], dict[tuple[int, int], int]()
+    for chain in policy.spec.chains:
+        if len(chain) == 1 and not chain[0].capped:
+            column.append(chain[0].column)
+            continue
+        at = of.setdefault((chain[0].column, len(chain)), len(first))
+        if at == len(first):
+            first.append(chain[0].column)
+            labels.append([])
+        column.append(at)
+        labels[at].append(chain_described(chain, policy.candidates))
+    told = tuple(" or ".join(dict.fromkeys(names)) for names in labels)
+    return _Actions(np.array(column), np.array(first), told, of)
+
+
+def _shares(stretches: Stretches, policy: Policy, actions: _Actions) -> Floats:
+    """[n, k] what goes by one action, added up."""
+    apart = stretches.by_chain(len(policy.candidates), len(policy.spec.chains))
+    found = np.zeros((len(apart), len(actions.first)))
+    for column, share in zip(actions.column, apart.T, strict=True):
+        found[:, column] += share
+    return found
+
+
+def _done(
+    policy: Policy, log: LogRows, actions: _Actions, shares: Floats, *, usual: bool
+) -> tuple[Ints, Mask]:
+    """[n] the action of each decision, and whether it is the policy's own: of its revision, and
+    with the probability of who is asked first that the policy gives; where that was not logged, at
+    the `usual` point. Another's chain is another action, for nobody knows how it judged."""
     columns = {candidate: column for column, candidate in enumerate(policy.candidates)}
-    action = np.array([-1 if one == CHAINED else columns.get(one, -1) for one in log.asked], np.int64)
-    suite = np.unique([one or "" for one in log.suites], return_inverse=True)[1]
-    prior = {"quality": found.quality, "cost_usd": found.cost_usd}
-    return Target(
-        shares, {name: np.hstack([values, values[:, first]]) for name, values in prior.items()},
-        action, suite, known, tuple(map(str, servers(policy))), len(policy.candidates),
-        _notes(policy, log, known),
-    )  # fmt: skip
-
-
-def _shares(policy: Policy, prompts: list[str], log: LogRows, point: str | None) -> Floats:
-    stretches = policy.stretches(prompts, log.suites, point)
-    return stretches.by_chain(len(policy.candidates), len(policy.spec.chains))
+    first = np.array([columns.get(one, -1) for one in log.asked], np.int64)
+    begun = zip(first.tolist(), log.stages.tolist(), strict=True)
+    action = np.array([at if n == ALONE else actions.of.get((at, n), -1) for at, n in begun], np.int64)
+    every = np.arange(len(log))
+    odds = np.where(actions.first[None, :] == first[:, None], shares, 0.0).sum(axis=1)
+    same = (np.isnan(log.propensity) & usual) | np.isclose(log.propensity, odds, rtol=0.0, atol=1e-9)
+    mine = np.array([one == policy.revision for one in log.revision], bool)
+    own = mine & same & (action >= 0) & (shares[every, np.maximum(action, 0)] > 0)
+    return np.where(own | (log.stages == ALONE), action, -1), own
 
 
 def _past(policy: Policy) -> list[str]:
@@ -80,7 +139,8 @@ def _past(policy: Policy) -> list[str]:
     return [f"{spec.name} is told as it was before {' and '.join(gone)}"] if gone else []
 
 
-def _notes(policy: Policy, log: LogRows, known: Mask) -> tuple[str, ...]:
+def _notes(policy: Policy, log: LogRows, known: Mask, chained: int) -> tuple[str, ...]:
+    """chained: decisions that began a chain which is no action of the policy's."""
     notes = []
     if not known.all():
         notes.append(
@@ -91,8 +151,7 @@ def _notes(policy: Policy, log: LogRows, known: Mask) -> tuple[str, ...]:
         notes.append(
             "the policy was fitted on vectors, which no log holds: it is asked as for the mean vector"
         )
-    if any(one == CHAINED for one in log.asked):
-        n = sum(one == CHAINED for one in log.asked)
-        who = many(n, "decision", "decisions")
+    if chained:
+        who = many(chained, "decision", "decisions")
         notes.append(f"{who} may have asked a second candidate, and so no candidate alone is told of there")
     return tuple(notes)

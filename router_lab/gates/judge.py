@@ -19,13 +19,16 @@ from router_lab.gates.arms import Arm, Moves, arm, change, moves, unused_rows
 from router_lab.gates.audit import judge_errors, shifted_difference, shifted_quality
 from router_lab.gates.measure import COMPARED, FACTS, MEASURED, Reading, expires_in_days, price_drift, priced
 from router_lab.gates.result import GateReport, Result
-from router_lab.metrics import Verdict, certifiable_margin, deploy, too_few, verdict
+from router_lab.metrics import Verdict, certifiable_margin, deploy, refused, retiring_soon, too_few, verdict
 from router_lab.metrics.paired import Mask, Paired, column_means
 from router_lab.metrics.verdict import NO_EVIDENCE
 from router_lab.outcomes import outcomes_for
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate, Prices
 from router_lab.runtime.policy import Policy
+
+DEPLOY = "deploy by the certificate"
+"""The result that no gate asks for and that fails where the certificate says not to deploy."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def run_gates(
     today: dt.date | None = None,
 ) -> GateReport:
     """Judge every gate on the rows of `outcomes` (raw or validated) whose groups neither policy
-    was fitted on.
+    was fitted on. What its certificate says not to deploy fails, whatever the gates are.
 
     prices: what candidates cost now, for `price_drift`; by default those that the outcomes carry.
     audit: human labels of some outcomes (columns suite, sample_id, model, quality, optionally
@@ -100,7 +103,7 @@ def run_gates(
             else ["no row that the fit has not used was scored for a candidate of the policy"]
         ),
     )
-    results = tuple(result for gate in gates for result in judge_gate(gate, case))
+    results = (*(result for gate in gates for result in judge_gate(gate, case)), *_refusal(case))
     against = None if champion is None else f"{champion.spec.name} {(champion.revision or 'unsaved')[:12]}"
     return _told(policy, against, results, case, max((g.confidence for g in gates), default=0.9))
 
@@ -116,8 +119,19 @@ def _told(
         policy=policy.spec.name, revision=policy.revision, champion=against, results=results, n=gain.n,
         smallest_margin=margin if math.isfinite(margin) and moved else None, date=case.today.isoformat(),
         certificate=case.shown, clusters=gain.clusters, deploy=deploy(case.challenger.policy, case.today),
+        retiring=retiring_soon(case.challenger.policy, case.today),
         judges=() if case.audit is None else judge_errors(case.audit),
     )  # fmt: skip
+
+
+def _refusal(case: Case) -> Iterator[Result]:
+    """A failure where the certificate says not to deploy the policy, whatever the gates ask."""
+    reason = refused(case.challenger.policy, case.today)
+    if reason is not None:
+        yield Result(
+            name=DEPLOY, suite=None, verdict="fail", value=0.0, bound=1.0, low=0.0, high=0.0, confidence=1.0, n=0,
+            clusters=0, reason=reason, rows="certificate",
+        )  # fmt: skip
 
 
 def carried_prices(outcomes: pd.DataFrame) -> dict[Candidate, Prices]:

@@ -58,7 +58,8 @@ class GateReport:
     smallest_margin: the smallest loss of quality against the reference that this many fresh rows
     could have shown absent. date: the day (ISO) that expiry and prices were looked at, so that the
     verdict can be computed again. certificate: the policy's own; deploy: what it says to deploy
-    (`metrics.advice`). judges: how audited judges err, by suite.
+    (`metrics.advice`). judges: how audited judges err, by suite. retiring: sentences on who retires
+    soon.
     """
 
     policy: str
@@ -72,6 +73,7 @@ class GateReport:
     clusters: int | None = None
     deploy: str | None = None
     judges: tuple[JudgeError, ...] = ()
+    retiring: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -98,6 +100,7 @@ class GateReport:
             },
             "deploy": self.deploy,
             "results": [r.to_json() for r in self.results],
+            **({"retiring": list(self.retiring)} if self.retiring else {}),
             **({"judges": [_plain(one._asdict()) for one in self.judges]} if self.judges else {}),
         }  # fmt: skip
 
@@ -160,6 +163,7 @@ class GateReport:
             *self._beside(written),
             *(_judged(one, written) for one in self.judges),
             *([] if self.deploy is None else [f"What to deploy, by the certificate: {written(self.deploy)}"]),
+            *(f"Warning: {written(text)}" for text in self.retiring),
         ]
         if self.smallest_margin is not None and math.isfinite(self.smallest_margin):
             nothing = self.smallest_margin >= 1 or (

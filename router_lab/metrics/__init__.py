@@ -1,7 +1,7 @@
 """Numbers that a verdict may rest on: clustered intervals, one verdict rule, sample sizes, fronts
 and curves."""
 
-from router_lab.metrics.advice import Advice, advice, deploy, shown_to_lose, who_mixes
+from router_lab.metrics.advice import Advice, advice, deploy, refused, shown_to_lose, who_mixes
 from router_lab.metrics.curves import (
     aiq,
     apgr,
@@ -21,6 +21,7 @@ from router_lab.metrics.estimate import (
     holm,
     paired_saving,
 )
+from router_lab.metrics.leaving import retiring_soon
 from router_lab.metrics.verdict import (
     MIN_CLUSTERS,
     Verdict,
@@ -61,6 +62,8 @@ __all__ = [
     "non_decreasing_hull",
     "paired_saving",
     "pareto_front",
+    "refused",
+    "retiring_soon",
     "samples_needed",
     "shown_to_lose",
     "too_few",

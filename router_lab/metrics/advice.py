@@ -62,16 +62,30 @@ def deploy(policy: Policy, today: dt.date | None = None) -> str:
     """What to deploy on a day, by default the one in UTC: `advice`, unless the reference has
     retired by then. Nothing is shown beside who serves in its place."""
     day = dt.datetime.now(dt.UTC).date() if today is None else today
-    spec, text = policy.spec, advice(Certificate.of(policy)).text
-    gone = frozenset(i for i, own in enumerate(spec.retires) if own is not None and own <= day.isoformat())
+    against = refused(policy, day)
+    if against is not None:
+        return against
+    text, gone = advice(Certificate.of(policy)).text, _gone(policy, day)
+    names = ", ".join(str(policy.spec.candidates[i]) for i in sorted(gone))
+    return f"{text} Shown with {names}, retired since: fit again without." if names else text
+
+
+def refused(policy: Policy, day: dt.date) -> str | None:
+    """Why a policy is not to be deployed on a day, whatever a gate asks: its reference has retired,
+    or its certificate failed. None where neither holds."""
+    spec, shown, gone = policy.spec, Certificate.of(policy), _gone(policy, day)
     if spec.reference in gone:
         now = spec.candidates[in_place(spec, None, gone)]
         return (
             f"Do not deploy: the reference, {policy.reference}, retired on {spec.retires[spec.reference]}, and nothing "
             f"is shown beside {now}, who serves in its place; fit again with another `reference`."
         )
-    names = ", ".join(str(spec.candidates[i]) for i in sorted(gone))
-    return f"{text} Shown with {names}, retired since: fit again without." if names else text
+    return advice(shown).text if shown.verdict == "fail" else None
+
+
+def _gone(policy: Policy, day: dt.date) -> frozenset[int]:
+    retires = policy.spec.retires
+    return frozenset(i for i, own in enumerate(retires) if own is not None and own <= day.isoformat())
 
 
 def _backfires(shown: Certificate) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from router_lab.metrics.estimate import clustered_mean
 from router_lab.metrics.offpolicy import Logged, weights_of
-from router_lab.metrics.steady import Floats
+from router_lab.metrics.steady import Floats, Mask
 from router_lab.metrics.verdict import MIN_CLUSTERS
 
 UNASKED = 0.02
@@ -66,17 +66,19 @@ class Overlap:
         return ceil(max(0.0, MIN_CLUSTERS - counts) / chance) if chance > 1e-9 else None
 
 
-def overlap_of(logged: Logged, target: Floats) -> Overlap:
-    """How a log lies beside a target's probabilities [n, c]."""
+def overlap_of(logged: Logged, target: Floats, own: Mask | None = None) -> Overlap:
+    """How a log lies beside a target's probabilities [n, c]. own [n]: the target itself decided,
+    and so agrees, whatever the probability; None = nowhere."""
     weights, n = weights_of(logged, target), len(target)
     _, code = np.unique(logged.group, return_inverse=True)
     sums = np.bincount(code, weights, int(code.max(initial=-1)) + 1)
     total, squares = float(sums.sum()), float((sums * sums).sum())
     mass = target.sum(axis=0) / max(1, n)
+    agree = weights * logged.propensity if own is None else np.where(own, 1.0, weights * logged.propensity)
     found = [_asked(logged, target, weights, int(column)) for column in np.argsort(-mass, kind="stable")]
     return Overlap(
         n=n, effective=total * total / squares if squares > 0 else 0.0,
-        agree=float((weights * logged.propensity).mean()) if n else 0.0,
+        agree=float(agree.mean()) if n else 0.0,
         heaviest=float(sums.max(initial=0.0)) / total if total > 0 else 0.0,
         asked=tuple(one for one in found if one.mass > 0), drawn=int((logged.propensity < 1).sum()),
     )  # fmt: skip

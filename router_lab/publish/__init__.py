@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from router_lab.certificate import Certificate
+from router_lab.metrics import refused, retiring_soon
 from router_lab.publish.history import HISTORY, ReleaseRecord, history, rollback_targets
 from router_lab.publish.release_state import ReleaseState, current_release, read_release_state
 from router_lab.runtime import jsonio
@@ -99,13 +100,14 @@ def publish(
     trusted: the keys of loaders (`keys.trusted_keys`); what they would not believe is not
     published. expires: from then on no loader takes the release (rounded up to a second). by: who
     publishes, for the history. Raises InputError for a folder that is no revision, a gate of
-    another revision, a release under another alias, a folder that cannot be written, or that
-    another publisher holds for half a minute; PolicyError for keys. Warns (RouterLabWarning) of
-    what is damaged or unfinished in the folder, and goes on from what is not.
+    another revision, a certificate that says by now not to deploy, a release under another alias, a
+    folder that cannot be written, or that another publisher holds for half a minute; PolicyError
+    for keys. Warns (RouterLabWarning) of what is damaged or unfinished in the folder, and goes on
+    from what is not; and of candidates that retire soon.
     """
     revision = local_path(revision)
     policy, how = _revision(revision), _how(private_key, trusted, by, now, expires)
-    word, gate_digest = _gated(policy, gate, force), None if gate is None else _digest(gate, "gate")
+    word, gate_digest = _gated(policy, gate, force, how.now), None if gate is None else _digest(gate, "gate")
     _refuse_alias(alias)
     folder = _folder(revision)
     with FolderLock(folder, "publishing", wait_s=WAIT_S):
@@ -236,9 +238,10 @@ def _folder(revision: Path) -> Path:
     return place.parent
 
 
-def _gated(policy: Policy, gate: Mapping[str, object] | None, force: bool) -> str:
-    """The verdict of the gate. Raises InputError where it does not allow publishing and nobody
-    forces it."""
+def _gated(policy: Policy, gate: Mapping[str, object] | None, force: bool, now: dt.datetime) -> str:
+    """The verdict of the gate, which by `now` may have become a `fail`. Raises InputError where it
+    does not allow publishing and nobody forces it; warns of who retires soon."""
+    day = now.astimezone(dt.UTC).date()
     if gate is not None and not isinstance(gate, Mapping):
         raise InputError(
             f"gate: {gate!r:.60} is not the JSON object that `router-lab gate --write-json` writes"
@@ -249,12 +252,17 @@ def _gated(policy: Policy, gate: Mapping[str, object] | None, force: bool) -> st
             "run it again"
         )
     word = "inconclusive" if gate is None else str(gate.get("verdict"))
+    reason = "no gate was passed" if gate is None else f"its gate says {word[:40]}"
+    against = refused(policy, day) if word == "pass" else None
+    if against is not None:
+        word, reason = "fail", f"its gate passed, but by {day} its certificate says: {against}"
     if word != "pass" and not force:
-        reason = "no gate was passed" if gate is None else f"its gate says {word[:40]}"
         raise InputError(
             f"{policy.spec.name}: {reason}; run `router-lab gate … --write-json gate.json` and publish with --gate "
             "gate.json, or --force, which leaves a trace"
         )
+    for text in retiring_soon(policy, day):
+        warnings.warn(f"{policy.spec.name}: {text}", RouterLabWarning, stacklevel=3)
     return word if word in ("pass", "fail") else "inconclusive"
 
 

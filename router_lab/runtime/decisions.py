@@ -183,6 +183,8 @@ class DecisionLog:
         }
         row["code"] = decision.code
         row |= {key: data["evidence"][key] for key in ("stage", "stages") if key in data["evidence"]}
+        if decision.cap_usd is not None or decision.cap_turns is not None:
+            row["capped"] = True
         if decision.vector_missing:
             row["vector_missing"] = True
         if decision.constrained:

@@ -163,7 +163,7 @@ def test_what_counts_nowhere_is_told(tmp_path: Path) -> None:
     log = read_log(week)
     assert len(log) == 302 and np.isnan(log.propensity).sum() == 1 and log.infra == pytest.approx(1 / 303)
     assert dict(log.left) == {
-        "made under constraints, which the log does not hold": 1, "without an outcome": 1,
+        "with an outcome, but made under constraints, which the log does not hold": 1, "without an outcome": 1,
         "without evidence (status `infra`)": 1,
     }  # fmt: skip
     notes = " ".join(evaluate(always("middle"), log).notes)
@@ -227,6 +227,37 @@ def test_logs_that_hold_nothing_are_refused(tmp_path: Path) -> None:
     ))  # fmt: skip
     with pytest.raises(InputError, match="both `cost_usd` and what the policy decides by"):
         found(week, always("dear"))
+
+
+def test_a_log_of_constrained_decisions_names_the_constraints_and_what_to_do(tmp_path: Path) -> None:
+    """A host that can ask two of three: the outcomes are there, so nobody is told to log them."""
+    log, served = DecisionLog(tmp_path / "week.jsonl"), policy(Follow(100.0, 0.0, 1.0), name="champion")
+    for i in range(5):
+        left = ["dear", "middle"] if i < 3 else ["dear"]
+        decision = served.decide("x", suite="triage", key=str(i), allowed=[(one, None) for one in left])
+        number = log.write(decision, prompt="x", suite="triage")
+        if i < 4:
+            log.outcome(number, quality=1.0)
+    with pytest.raises(InputError) as refused:
+        read_log(log.path)
+    said = str(refused.value)
+    assert "it holds 4 with an outcome, but made under constraints, which the log does not hold" in said
+    assert (
+        "; it holds 1 without an outcome); their outcomes are there, and the constraints are the cause"
+        in said
+    )
+    assert "They asked middle on 3, dear on 1." in said and "DecisionLog.outcome" not in said
+    assert (
+        "Give the proxy or drop-in all candidates, or serve a policy that is fitted on those it can ask"
+        in said
+    )
+    free = log.write(served.decide("x", suite="triage", key="5"), suite="triage")
+    log.outcome(free, quality=1.0)
+    notes = evaluate(always("cheap"), read_log(log.path), metrics=("quality",)).notes
+    assert (
+        "left out: 4 decisions with an outcome, but made under constraints, which the log does not hold"
+        in notes
+    )
 
 
 def test_a_shadow_s_pairs_judge_where_there_are_enough(tmp_path: Path) -> None:
