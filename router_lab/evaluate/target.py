@@ -59,8 +59,9 @@ def target_of(policy: Policy, log: LogRows, point: str | None = None) -> Target:
     prior = {"quality": found.quality[:, actions.first], "cost_usd": found.cost_usd[:, actions.first]}
     suite = np.unique([one or "" for one in log.suites], return_inverse=True)[1]
     return Target(
-        shares, prior, action, own & known, suite, known, actions.label, len(policy.candidates),
-        _notes(policy, log, known, int((action[log.stages != ALONE] < 0).sum())),
+        shares=shares, prior=prior, action=action, own=own & known, suite=suite, known=known, labels=actions.label,
+        candidates=len(policy.candidates),
+        notes=_notes(policy, log, known, int((action[log.stages != ALONE] < 0).sum())),
     )  # fmt: skip
 
 
