@@ -46,6 +46,7 @@ from inspect_ai.log._samples import sample_active
 from inspect_ai.log._transcript import init_transcript
 from inspect_ai.model import GenerateConfig, Model, ModelAPI, ModelName
 from inspect_ai.model._model import init_active_model
+from inspect_ai.model._providers.util.batch import Batcher
 from inspect_ai.scorer import Target
 from inspect_ai.solver import TaskState
 from inspect_ai.solver._task_state import set_sample_state
@@ -363,6 +364,25 @@ def recovery_beside(log_dir: Path) -> Iterator[None]:
     finally:
         with suppress(OSError):  # not empty: another run needs it
             folder.rmdir()
+
+
+@contextmanager
+def batches_go_on() -> Iterator[None]:
+    """What sends a model's batches and asks after them is begun anew for each eval of a process.
+
+    It dies asleep with the eval that began it, for answers come before it wakes, and Inspect's
+    `Batcher` takes it for alive: requests of the next eval would wait for ever.
+    """
+    own = Batcher._batch_worker
+
+    async def worker(self: Batcher[Any, Any]) -> None:
+        try:
+            await own(self)
+        finally:
+            self._is_batch_worker_running = False
+
+    with patch.object(Batcher, "_batch_worker", worker):
+        yield
 
 
 class _Asked(Exception):

@@ -15,7 +15,7 @@ from inspect_ai import Task, eval_set
 from inspect_ai.log import EvalLog
 
 from router_lab.config.sweep import Limits
-from router_lab.inspect_compat import PrerequisiteError, one_line, recovery_beside
+from router_lab.inspect_compat import PrerequisiteError, batches_go_on, one_line, recovery_beside
 from router_lab.providers.keys import RECORDED
 from router_lab.runtime.errors import InputError
 from router_lab.sweep.plan import silent_console
@@ -49,7 +49,7 @@ def run_tasks(tasks: Sequence[Task], folder: Path, limit: int, limits: Limits) -
     logs: list[EvalLog] = []
     # Tasks of providers, then those of recordings: money's first.
     for part in filter(None, ([t for t in tasks if is_recorded(t) is free] for free in (False, True))):
-        with _told(folder), silent_console(), recovery_beside(folder):
+        with _told(folder), silent_console(), recovery_beside(folder), batches_go_on():
             _, made = eval_set(
                 part,
                 model=None,

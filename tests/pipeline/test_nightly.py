@@ -100,7 +100,8 @@ def test_a_night_publishes_what_passed_and_nothing_else(
 ) -> None:
     one, two = servers
     models = [{"model": CHEAP, "base_url": one.url}, {"model": DEAR, "base_url": two.root}]
-    batch = {"in_flight": N, "send_delay": 0.2, "tick": 0.05}
+    # Between two ticks a wave ends and the next begins, as with the 15 seconds of real batches.
+    batch = {"in_flight": N, "send_delay": 0.2, "tick": 1.5}
     suites = {"echo": {"task": "tasks.py@echo", "args": {"n": N}}}
     write_project(
         tmp_path,
