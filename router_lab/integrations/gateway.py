@@ -93,8 +93,6 @@ class Kept(NamedTuple):
     api: str
     body: Mapping[str, Any]
     stream: bool
-    begun: bool = False
-    """Whether a stream's headers were written: the provider is at work."""
 
 
 class Gateway:
@@ -154,8 +152,8 @@ class Gateway:
         """Headers of the response to a request; none of one that was not routed."""
         with self._lock:
             told, kept = self._told.pop(id, None), self._kept.get(id)
-            if kept is not None and kept.stream:
-                self._kept[id] = kept._replace(begun=True)
+        if kept is not None and kept.stream:
+            kept.turn.begun = True
         if told is None and kept is not None:
             told = kept.turn.told
         return {} if told is None else told.headers()
@@ -167,7 +165,7 @@ class Gateway:
         if found is not None and not sent:
             found.turn.unsent()
         elif found is not None:
-            found.turn.failed(TimeoutError() if found.begun else error)
+            found.turn.failed(TimeoutError() if found.turn.begun else error)
 
     def ended(self, id: str, answer: object) -> None:
         """A streamed answer has ended; `answer` as the gateway put it together."""

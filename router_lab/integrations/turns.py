@@ -110,6 +110,9 @@ class Turn:
         self.left_out: tuple[str, ...] = ()
         """To be set by the host, before it asks for `told`: the caller's arguments that were left
         out."""
+        self.begun = False
+        """To be set by the host: whether a stream's headers were written, so a provider is at
+        work."""
         log = routing.log
         if log is not None:
             said = None if log_id is not None else request.asked["prompt"]  # once for a request
