@@ -146,6 +146,13 @@ PARTS = {
     "inspect_ai.model._model.init_active_model": Part(
         "The model that a solver finds without naming one.", "inspect_ai.model:init_active_model*|active_model*"
     ),
+    "inspect_ai.model._providers.util.batch.Batcher": Part(
+        "Who holds the requests of a model's batches.", "inspect_ai.model:Batcher*"
+    ),
+    "inspect_ai.model._providers.util.batch.Batcher._batch_worker": Part(
+        "What sends batches and asks after them, which has to be begun anew for each eval.",
+        "inspect_ai.model:*batch_worker*",
+    ),
     "inspect_ai.solver._task_state.set_sample_state": Part(
         "The state that a solver finds without being handed it.", "inspect_ai.solver:*sample_state*|run_solver*"
     ),
