@@ -378,7 +378,8 @@ def batches_go_on() -> Iterator[None]:
     """What sends a model's batches and asks after them is begun anew for each eval of a process.
 
     It dies asleep with the eval that began it, for answers come before it wakes, and Inspect's
-    `Batcher` takes it for alive: requests of the next eval would wait for ever.
+    `Batcher` takes it for alive: requests of the next eval would wait for ever. What it leaves in
+    flight is of samples that were stopped, and whoever hands them their answers fails.
     """
     own = Batcher._batch_worker
 
@@ -387,6 +388,8 @@ def batches_go_on() -> Iterator[None]:
             await own(self)
         finally:
             self._is_batch_worker_running = False
+            for left in (self._intake_queue, self._next_batches, self._inflight_batches):
+                left.clear()
 
     with patch.object(Batcher, "_batch_worker", worker):
         yield

@@ -11,19 +11,25 @@ import tomllib
 import zipfile
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
+import anyio
 import inspect_ai
 import pytest
 import rich
+from anyio.abc import TaskGroup
 from inspect_ai import SampleSource, Task, TaskSource, eval_set
+from inspect_ai._util.background import set_background_task_group
 from inspect_ai.dataset import Sample
 from inspect_ai.log import EvalSampleSummary
 from inspect_ai.log._recorders.buffer import database
 from inspect_ai.log._recover import _buffer as recovery
-from inspect_ai.model import GenerateConfig, Model, ModelAPI, get_model
+from inspect_ai.model import BatchConfig, GenerateConfig, Model, ModelAPI, get_model
+from inspect_ai.model._providers.util.batch import BatchCheckResult, Batcher
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from tenacity import stop_after_attempt
 
 from router_lab.inspect_compat import (
     ASSUMED,
@@ -32,6 +38,7 @@ from router_lab.inspect_compat import (
     PARTS,
     TESTED,
     around_generate,
+    batches_go_on,
     cancel_sample,
     disown_buffers,
     drop_half_recovered,
@@ -346,3 +353,44 @@ def test_a_silent_console_lays_out_nothing_and_speaks_afterwards(capsys: pytest.
         assert "print" not in vars(console) and not console.quiet
     finally:
         console.quiet = before
+
+
+class Slow(Batcher[str, str]):
+    """Answers a batch once it is `done`."""
+
+    done = False
+
+    async def _create_batch(self, batch: list[Any]) -> str:
+        return f"batch of {batch[0].request['name']}"
+
+    async def _check_batch(self, batch: Any) -> BatchCheckResult[str]:
+        return BatchCheckResult(
+            completed_count=0, failed_count=0, created_at=0, completion_info="all" if self.done else None
+        )
+
+    async def _handle_batch_result(self, batch: Any, completion_info: str) -> dict[str, str | Exception]:
+        return dict.fromkeys(batch.requests, batch.id)
+
+
+def test_a_batch_of_an_eval_that_ended_holds_up_none_of_the_next() -> None:
+    config = BatchConfig(size=1, send_delay=0.01, tick=0.01, max_size=1)
+    slow = Slow(config, {"stop": stop_after_attempt(1)}, 10, 1)  # type: ignore[typeddict-item]
+
+    async def an_eval(name: str, within: float) -> str | None:
+        answered: str | None = None
+
+        async def sample(group: TaskGroup) -> None:
+            nonlocal answered
+            answered = await slow.generate_for_request({"name": name})
+            group.cancel_scope.cancel()
+
+        with anyio.move_on_after(within):
+            async with anyio.create_task_group() as group:
+                set_background_task_group(group)
+                group.start_soon(sample, group)
+        return answered
+
+    with batches_go_on():
+        assert anyio.run(an_eval, "first", 0.2) is None and not slow._inflight_batches
+        slow.done = True
+        assert anyio.run(an_eval, "second", 30.0) == "batch of second"
