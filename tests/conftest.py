@@ -67,6 +67,16 @@ def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
+def no_proxy_of_other_tests() -> Iterator[None]:
+    """`urlopen` keeps the proxies of its first use in the process: where that was a test that names one, every later
+    test's loopback would be asked through it."""
+    yield
+    request = sys.modules.get("urllib.request")
+    if request is not None:
+        request._opener = None  # type: ignore[attr-defined]
+
+
+@pytest.fixture(autouse=True)
 def no_keys_of_other_tests() -> Iterator[None]:
     """Keys that a process has used are starred in all that it writes later; a test's end with it."""
     masking = sys.modules.get("router_lab.masking")

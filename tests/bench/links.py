@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections import defaultdict
@@ -28,20 +27,16 @@ def links() -> dict[str, list[str]]:
     return found
 
 
-def asked(address: str, tries: int = 3, pause_s: float = 1.0) -> str:
-    """`200`, another status, or why there was none at the last try: a network that fails once says nothing."""
+def asked(address: str) -> str:
+    """`200`, another status, or why there was none."""
     request = urllib.request.Request(address, headers={"User-Agent": AGENT})
-    for again in reversed(range(tries)):
-        try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
-                return str(answer.status)
-        except urllib.error.HTTPError as error:
-            return str(error.code)
-        except OSError as error:
-            why = str(getattr(error, "reason", error))
-        if again:
-            time.sleep(pause_s)
-    return why
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return str(answer.status)
+    except urllib.error.HTTPError as error:
+        return str(error.code)
+    except (OSError, ValueError) as error:
+        return str(getattr(error, "reason", error))
 
 
 def main() -> int:

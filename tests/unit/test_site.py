@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import urllib.error
-from contextlib import nullcontext
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -132,27 +130,4 @@ def test_addresses_outside_are_those_of_the_prose() -> None:
 def test_an_address_says_its_status_or_why_it_has_none() -> None:
     with serving() as server:
         assert asked(f"{server.root}/nothing/here").isdigit()
-    assert not asked(f"{server.root}/nothing/here", pause_s=0).isdigit()
-
-
-def test_an_address_that_a_network_fails_once_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers: list[Any] = [
-        OSError(113, "No route to host"),
-        urllib.error.URLError("reset"),
-        nullcontext(SimpleNamespace(status=200)),
-    ]
-    pauses: list[float] = []
-
-    def opened(*_: object, **__: object) -> Any:
-        answer = answers.pop(0)
-        if isinstance(answer, OSError):
-            raise answer
-        return answer
-
-    monkeypatch.setattr("urllib.request.urlopen", opened)
-    monkeypatch.setattr("time.sleep", pauses.append)
-    assert asked("http://a.example/") == "200"
-    assert pauses == [1.0, 1.0]
-    answers[:] = [OSError("down")] * 4
-    assert asked("http://a.example/") == "down"
-    assert len(answers) == 1
+    assert not asked(f"{server.root}/nothing/here").isdigit()
