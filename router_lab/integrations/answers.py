@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from router_lab.integrations.sessions import Used
 from router_lab.runtime.budget import MOST_TOKENS
 
 CACHED_FROM = 1024
 """Tokens of a prompt from which OpenAI's APIs hold it in their cache without being asked."""
-_Kind = TypeVar("_Kind")
+_CHAT = ("prompt_tokens", "completion_tokens", "prompt_tokens_details")
+_RESPONSES = ("input_tokens", "output_tokens", "input_tokens_details")
+_MESSAGES = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
 
 
 class Answer(NamedTuple):
@@ -47,26 +49,24 @@ def used(api: str, usage: object) -> Used | None:
     if usage is None:
         return None
     if api == "anthropic":
-        return _known(_partly(usage), field(usage, "output_tokens"))
-    ins, outs = (
-        ("prompt_tokens", "completion_tokens") if api == "openai_chat" else ("input_tokens", "output_tokens")
-    )
-    whole, cached = count(usage, ins), count(field(usage, f"{ins}_details"), "cached_tokens")
-    cached = min(cached, whole)
-    held = whole if whole >= CACHED_FROM else cached
-    return _known(Used(whole, count(usage, outs), cached, held), field(usage, outs))
+        found, output = _partly(usage)
+    else:
+        ins, outs, details = _CHAT if api == "openai_chat" else _RESPONSES
+        whole, output = counts(usage, (ins, outs))
+        (cached,) = counts(field(usage, details), ("cached_tokens",))
+        whole = whole or 0
+        cached = min(cached or 0, whole)
+        found = Used(whole, output or 0, cached, whole if whole >= CACHED_FROM else cached)
+    # No prompt has no tokens, and an answer has none only where it is said.
+    return None if not found.input or output is None else found
 
 
-def _partly(usage: object) -> Used:
-    """What an event of Anthropic's says, which leaves out what another has told or will tell."""
-    read, written = (count(usage, f"cache_{kind}_input_tokens") for kind in ("read", "creation"))
-    whole = count(usage, "input_tokens") + read + written
-    return Used(whole, count(usage, "output_tokens"), read, read + written)
-
-
-def _known(found: Used, output: object) -> Used | None:
-    """No prompt has no tokens, and an answer has none only where it is said."""
-    return None if not found.input or (not found.output and _whole(output) is None) else found
+def _partly(usage: object) -> tuple[Used, int | None]:
+    """What an event of Anthropic's says, which leaves out what another has told or will tell; and
+    its output, None where it says none."""
+    fresh, read, written, output = counts(usage, _MESSAGES)
+    held = (read or 0) + (written or 0)
+    return Used((fresh or 0) + held, output or 0, read or 0, held), output
 
 
 def field(value: object, name: str) -> object:
@@ -136,16 +136,16 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def count(usage: object, name: str) -> int:
-    """Tokens of a usage block by name; 0 where they are not said."""
-    return _whole(field(usage, name)) or 0
-
-
-def _whole(value: object) -> int | None:
-    """A count of tokens, which some servers write as 12.0; None for what is none."""
-    if type(value) is float and value.is_integer():
-        value = int(value)
-    return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
+def counts(usage: object, names: Iterable[str]) -> list[int | None]:
+    """Tokens of a usage block by name, which some servers write as 12.0; None for what is no count,
+    or not said."""
+    found = list[int | None]()
+    for name in names:
+        value = usage.get(name) if type(usage) is dict else field(usage, name)
+        if type(value) is float and value.is_integer():
+            value = int(value)
+        found.append(value if type(value) is int and 0 <= value <= MOST_TOKENS else None)
+    return found
 
 
 class Stream:
@@ -163,8 +163,8 @@ class Stream:
         if self._api == "anthropic":
             # It tells input first and output last, where input may be left out or told again. What
             # the first event counts as output is a beginning.
-            self._used = Used(*map(max, self._used, _partly(usage)))
-            self._told = self._told or _whole(field(field(event, "usage"), "output_tokens")) is not None
+            self._used = Used(*map(max, self._used, _partly(usage)[0]))
+            self._told = self._told or counts(field(event, "usage"), ("output_tokens",)) != [None]
             return False
         found = used(self._api, usage)
         if found is not None:

@@ -21,7 +21,7 @@ from typing import Any, TypeVar, cast
 from router_lab.integrations.answers import Answer, field, read
 from router_lab.integrations.hosts import Host
 from router_lab.integrations.names import routes
-from router_lab.integrations.requesting import Frame, request_of, shortened
+from router_lab.integrations.requesting import Frame, given, request_of, shortened
 from router_lab.integrations.routing import Routing, arun, asked_of, run
 from router_lab.integrations.turns import Told, Turn
 from router_lab.integrations.watching import watch
@@ -103,7 +103,7 @@ class Job:
     def request(self, turn: Turn, body: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
         """The arguments for who is asked now, and whether the usage at a stream's end is our wish
         and not the caller's."""
-        request, turn.left_out = request_of(turn.decision, self.api, body, self.frame)
+        request, turn.left_out = request_of(turn.decision, self.api, given(body), self.frame)
         request = shortened(self.api, request, turn.most_output)
         if headers := request.get("extra_headers"):
             kept = {name: value for name, value in headers.items() if name.lower() not in (SESSION, SUITE)}

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from router_lab.integrations.answers import used
-from router_lab.integrations.requesting import SYSTEM, Frame, request_of, shortened
+from router_lab.integrations.requesting import SYSTEM, Frame, given, request_of, shortened
 from router_lab.integrations.sessions import Used
 from router_lab.integrations.turns import Turn
 from router_lab.runtime.clients import FIELDS
@@ -59,7 +59,11 @@ def framed(
         return Framed(None, "", dict(own))
     field, apart = FIELDS[api], SYSTEM.get(api)
     leading = [{"role": "system", "content": system}] if system and apart is None else []
-    body = {**own, field: [*leading, *_marked(messages)], **({apart: system} if system and apart else {})}
+    body = {
+        **given(own),
+        field: [*leading, *_marked(messages)],
+        **({apart: system} if system and apart else {}),
+    }
     request, left = request_of(turn.decision, api, body, frame)
     if frame == "measured" and request.get("tools"):
         raise PolicyError(

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from router_lab.integrations.answers import Answer, count, field, used
+from router_lab.integrations.answers import Answer, counts, field, used
 from router_lab.integrations.hosts import Host
 from router_lab.integrations.requesting import Frame, request_of, shortened
 from router_lab.integrations.routing import Routing, asked_of
@@ -104,6 +104,7 @@ class Gateway:
         self._told: dict[str, Told] = {}
         self._lock = threading.Lock()
         self._models: frozenset[str] = frozenset()
+        self._hosts: dict[str, Host] = {}
 
     def begin(
         self, id: str, api: str, body: Mapping[str, Any], models: set[str], session: str | None
@@ -111,10 +112,13 @@ class Gateway:
         """Who is asked, and the request for it, by the name that the gateway has for the model.
         PolicyError and BudgetExceeded as of `Routing.begin` and `Turn.reserve`."""
         if self._models != models:
-            self._models = frozenset(models)
+            self._models, self._hosts = frozenset(models), {}
+        host = self._hosts.get(api)
+        if host is None:
+            host = self._hosts[api] = Host((api,), self._models, self.frame, priced=self.routing.priced)
         stream, suite = body.get("stream") is True, self.routing.suite_of(str(body["model"]))
         asked = asked_of(api, body, suite, session, stream)
-        turn = self.routing.begin(asked, Host((api,), self._models, self.frame))
+        turn = self.routing.begin(asked, host)
         turn.reserve()
         kept = Kept(turn, api, body, stream)
         try:
@@ -124,7 +128,7 @@ class Gateway:
             raise
         with self._lock:
             self._kept[id] = kept
-            lost = bounded(self._kept, _MOST_AT_ONCE)
+            lost = bounded(self._kept, _MOST_AT_ONCE) if len(self._kept) > _MOST_AT_ONCE else ()
         for other in lost:  # of which the gateway has told no end
             other.turn.failed(TimeoutError())
         return kept, request
@@ -146,7 +150,8 @@ class Gateway:
         """Keep what the caller is to be told, until the headers are written."""
         with self._lock:
             self._told[id] = told
-            bounded(self._told, _MOST_AT_ONCE)
+            if len(self._told) > _MOST_AT_ONCE:
+                bounded(self._told, _MOST_AT_ONCE)
 
     def headers(self, id: str) -> dict[str, str]:
         """Headers of the response to a request; none of one that was not routed."""
@@ -174,8 +179,8 @@ class Gateway:
             usage = field(answer, "usage") or field(field(answer, "response"), "usage")
             told = used(_style(usage), usage)
             if told is not None and found.api == "anthropic":  # whose cache holds what was marked alone
-                written = count(usage, "cache_creation_input_tokens")
-                told = told._replace(held=min(told.read + written, told.input))
+                (written,) = counts(usage, ("cache_creation_input_tokens",))
+                told = told._replace(held=min(told.read + (written or 0), told.input))
             found.turn.finished(Answer(used=told, id=_id(found.api, answer)))
 
 

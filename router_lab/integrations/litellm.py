@@ -29,7 +29,7 @@ from router_lab.integrations.clients import Job, replace
 from router_lab.integrations.gateway import API_OF, Gateway, settings_of
 from router_lab.integrations.hosts import Host
 from router_lab.integrations.names import routes
-from router_lab.integrations.requesting import Frame
+from router_lab.integrations.requesting import DICTS, Frame
 from router_lab.integrations.routing import Routing, arun
 from router_lab.integrations.turns import Turn
 from router_lab.runtime.budget import BudgetExceeded
@@ -37,6 +37,7 @@ from router_lab.runtime.errors import PolicyError, RouterLabWarning
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.store import PolicyStore
 
+_SERVER = "litellm.proxy.proxy_server"
 _CALLS = {"openai_chat": "acompletion", "openai_responses": "aresponses", "anthropic": "aanthropic_messages"}
 """The methods of LiteLLM's router."""
 _OF_ONE_CALL = (
@@ -184,16 +185,14 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
 
 
 def _router() -> Any:
-    from litellm.proxy import proxy_server
-
-    return proxy_server.llm_router
+    return getattr(sys.modules.get(_SERVER), "llm_router", None)  # an import costs more, on every request
 
 
 def _session(data: Mapping[str, Any], caller: object = None) -> str | None:
     """The session's name as LiteLLM has read it from headers, metadata or the body; with the hash
     that it has of the caller's key, for two callers may give theirs the same name."""
     metadata = data.get("metadata") or data.get("litellm_metadata")
-    named = metadata.get("session_id") if isinstance(metadata, Mapping) else None
+    named = metadata.get("session_id") if isinstance(metadata, DICTS) else None
     found = data.get("litellm_session_id") or named
     if not found:
         return None
@@ -218,11 +217,12 @@ def _note(request: dict[str, Any], turn: Turn, id: str, again: bool = False) -> 
 def _id(data: Mapping[str, Any]) -> str:
     """What `_note` put into a request, wherever LiteLLM has carried it; "" where nothing was."""
     for holder in (data, data.get("litellm_params")):
-        for name in ("litellm_metadata", "metadata"):
-            metadata = holder.get(name) if isinstance(holder, Mapping) else None
-            noted = metadata.get("router_lab") if isinstance(metadata, Mapping) else None
-            if isinstance(noted, Mapping) and "request" in noted:
-                return str(noted["request"])
+        if isinstance(holder, DICTS):
+            for name in ("litellm_metadata", "metadata"):
+                metadata = holder.get(name)
+                noted = metadata.get("router_lab") if isinstance(metadata, DICTS) else None
+                if isinstance(noted, DICTS) and "request" in noted:
+                    return str(noted["request"])
     return ""
 
 
@@ -298,6 +298,6 @@ def _log_warnings() -> None:
     warnings.showwarning = shown
 
 
-if "litellm.proxy.proxy_server" in sys.modules:  # the proxy imports its callbacks while it starts
+if _SERVER in sys.modules:  # the proxy imports its callbacks while it starts
     _log_warnings()
-    sys.modules["litellm.proxy.proxy_server"].app.add_api_route(HEALTH, _health, methods=["GET"])
+    sys.modules[_SERVER].app.add_api_route(HEALTH, _health, methods=["GET"])

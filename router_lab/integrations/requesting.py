@@ -32,7 +32,7 @@ _CHOSEN = (
 """What makes another candidate of a model: the policy's to choose, never the caller's."""
 _CHOSEN_WITHIN = {"output_config": "effort", "text": "verbosity"}
 _MEDIA = {"data", "image_url", "url", "file_data", "encrypted_content", "signature"}
-_DICTS = (dict, Mapping)
+DICTS = (dict, Mapping)
 """In this order: what is no dict is asked at length."""
 MEDIA_TOKENS = 2_000
 """Counted for a picture, a file or sealed reasoning, whose characters say nothing of its tokens."""
@@ -49,10 +49,10 @@ def given(body: Mapping[str, Any]) -> dict[str, Any]:
 def conversation(api: str, body: Mapping[str, Any]) -> str | list[dict[str, Any]]:
     """The messages of a request of `api`, the SDK's own models among them as dicts."""
     found = body.get(FIELDS[api])
-    if isinstance(found, str) or not isinstance(found, Iterable):  # which the provider refuses
-        return found if isinstance(found, str) else ""
     if type(found) is list and PLAIN.issuperset(map(type, found)):
         return list(found)
+    if isinstance(found, str) or not isinstance(found, Iterable):  # which the provider refuses
+        return found if isinstance(found, str) else ""
     return [plain for one in found if (plain := _plain(one)) is not None]
 
 
@@ -60,16 +60,16 @@ def size_of(value: object) -> int:
     """Tokens that a part of a request can have at most: no token is shorter than a byte."""
     if isinstance(value, str):
         return len(value) if value.isascii() else len(value.encode("utf-8", "replace"))
-    if isinstance(value, _DICTS):
-        whole = 0
-        for key, item in value.items():
-            own = len(item) if type(item) is str and item.isascii() else size_of(item)
-            whole += min(own, MEDIA_TOKENS) if key in _MEDIA and isinstance(item, str) else own + 4
-        return whole
     if isinstance(value, list | tuple):
         whole = 4 * len(value)
         for item in value:
             whole += size_of(item)
+        return whole
+    if isinstance(value, DICTS):
+        whole = 0
+        for key, item in value.items():
+            own = len(item) if type(item) is str and item.isascii() else size_of(item)
+            whole += min(own, MEDIA_TOKENS) if key in _MEDIA and isinstance(item, str) else own + 4
         return whole
     plain = None if isinstance(value, int | float | bool | None) else _plain(value)
     return 8 if plain is None else size_of(plain)
@@ -86,17 +86,16 @@ def longest(api: str, settings: Mapping[str, Any]) -> int | None:
 
 
 def request_of(
-    decision: Decision, api: str, body: Mapping[str, Any], frame: Frame = "measured"
+    decision: Decision, api: str, own: Mapping[str, Any], frame: Frame = "measured"
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The arguments of `api`'s method for who was decided for, and the names of the caller's
-    arguments that were left out, sorted.
+    arguments that were left out, sorted. own: those that the caller gave (`given`, of an SDK's).
 
     Of a candidate of which nothing was measured (a store's default) the caller's request goes as
     it is, but for the model. PolicyError as of `Decision.request`.
     """
-    own = given(body)
     if decision.code in BARE and not decision.measured:
-        return own | {"model": decision.model}, ()
+        return {**own, "model": decision.model}, ()
     if frame == "caller":
         settings = decision.settings()
         asked = {k: own[k] for k in (FIELDS[api], SYSTEM.get(api, ""), "tools", "stream") if k in own}
@@ -159,13 +158,13 @@ def _merged(
             continue
         if key in _CHOSEN or key in lengths:
             left.append(key)
-        elif key in _CHOSEN_WITHIN and isinstance(value, _DICTS):
+        elif key in _CHOSEN_WITHIN and isinstance(value, DICTS):
             inner = {k: v for k, v in value.items() if k != _CHOSEN_WITHIN[key]}
             left += [key] if len(inner) < len(value) else []
             request[key] = {**inner, **(measured.get(key) or {})}
         elif key not in measured:
             request[key] = value
-        elif isinstance(value, _DICTS) and isinstance(measured[key], _DICTS):
+        elif isinstance(value, DICTS) and isinstance(measured[key], DICTS):
             request[key] = {**value, **measured[key]}
         elif key == "include" and isinstance(value, list | tuple):
             request[key] = list(dict.fromkeys([*measured[key], *value]))

@@ -75,15 +75,6 @@ def asked_of(
     return Asked(conversation(api, body), suite, session, known, around, stream, answers)
 
 
-class Thread(NamedTuple):
-    """By what a session's last turn is looked up and this one remembered, None = not at all, and
-    the key that chance is drawn by: the same in all its turns."""
-
-    look: str | None
-    remember: str | None
-    key: str | None
-
-
 class Routing:
     """How the requests of one host are routed. Safe among threads and tasks.
 
@@ -125,7 +116,7 @@ class Routing:
         self.sessions = Sessions(
             most_sessions, cache_s, Allowance(session_turns, session_tokens, session_usd)
         )
-        self._suite, self._point, self._clock, self._priced = suite, point, clock, session_usd is not None
+        self._suite, self._point, self._clock, self.priced = suite, point, clock, session_usd is not None
         self.servable, self._typos = Servable(allowed), ToldOnce()
 
     @property
@@ -145,16 +136,16 @@ class Routing:
     def begin(self, asked: Asked, host: Host = _ANY_HOST) -> Turn:
         """Who is asked first. PolicyError where the host can serve nobody of the policy, or the
         request is nested some hundred levels deep."""
-        if self._priced:
+        if self.priced and not host.priced:
             host = host._replace(priced=True)
         suite = self._suite if asked.suite is None else asked.suite
-        thread = self._thread(asked, suite)
+        look, remember, key = self._thread(asked, suite)
         try:
-            size = size_of(asked.messages) + size_of(asked.around)
+            size = size_of(asked.messages) + (0 if asked.around == () else size_of(asked.around))
         except RecursionError:
             raise PolicyError("the request is nested deeper than any model's: nobody is asked") from None
-        question: dict[str, Any] = {"suite": suite, "point": self._point, "key": thread.key}
-        known = self.sessions.served(thread.look, self._clock())
+        question: dict[str, Any] = {"suite": suite, "point": self._point, "key": key}
+        known = self.sessions.served(look, self._clock())
         if known is not None:
             question |= {"previous": known.candidate, "cached_tokens": known.cached}
         # What the provider keeps is read again, and paid for.
@@ -167,7 +158,7 @@ class Routing:
         if decision.unknown_suite is not None:
             said = "; ".join(filter(None, (self._unknown(decision, decision.unknown_suite), said)))
         request = Request(
-            host, suite, asked.session, thread.remember, self.sessions.budget(asked.session), asked.stream,
+            host, suite, asked.session, remember, self.sessions.budget(asked.session), asked.stream,
             size=size + kept, said=said, asked=question, answers=asked.answers,
         )  # fmt: skip
         return Turn(self, request, decision)
@@ -183,24 +174,24 @@ class Routing:
         self._typos.once(name, f"{text}: {hint}")
         return hint
 
-    def _thread(self, asked: Asked, suite: str | None) -> Thread:
+    def _thread(self, asked: Asked, suite: str | None) -> tuple[str | None, str | None, str | None]:
+        """By what a session's last turn is looked up and this one remembered, None = not at all,
+        and the key that chance is drawn by: the same in all its turns."""
         if asked.session is not None:
             name = f"named {asked.session}"
-            return Thread(name, name, asked.session)
+            return name, name, asked.session
         if asked.continues is not None:
-            return Thread(f"answer {asked.continues}", None, None)
+            return f"answer {asked.continues}", None, None
         begun = opening(asked.messages)
         if begun is None:
-            return Thread(None, None, None)
+            return None, None, None
         text, gone_on = begun
         name = "begins " + hashlib.sha256(f"{suite} {text}".encode("utf-8", "replace")).hexdigest()
         # Until somebody has answered, another conversation that began alike is not this one; and
         # the draw of the first turn is that of its text.
-        return (
-            Thread(name, name, cap_text(text, self.serving.spec.featuriser.cap))
-            if gone_on
-            else Thread(None, name, None)
-        )
+        if not gone_on:
+            return None, name, None
+        return name, name, cap_text(text, self.serving.spec.featuriser.cap)
 
     def _decided(
         self, asked: Asked, host: Host, suite: str | None, question: dict[str, Any]

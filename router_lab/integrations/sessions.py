@@ -94,7 +94,8 @@ class Sessions:
             with self._lock:
                 self._served.pop(key, None)
                 self._served[key] = served
-                bounded(self._served, self._most)
+                if len(self._served) > self._most:
+                    bounded(self._served, self._most)
 
     def budget(self, key: str | None) -> Budget | None:
         """The budget of a named session, made with its first turn, or of a request without one;
@@ -108,7 +109,8 @@ class Sessions:
             if found is None:
                 found = self._fresh()
             self._budgets[key] = found  # the last in order
-            bounded(self._budgets, self._most)
+            if len(self._budgets) > self._most:
+                bounded(self._budgets, self._most)
             return found
 
     def _fresh(self) -> Budget:

@@ -105,6 +105,10 @@ class Turn:
     ) -> None:
         self._routing, self._request, self.decision = routing, request, decision
         self._stages, self._id = stages, log_id
+        self._suite = None if decision.unknown_suite is not None else request.suite
+        seen = routing.escalate and not request.stream
+        self.judged = seen and (routing.check is not None or bool(decision.chain))
+        """Whether it matters what the answer says: there is somebody to ask after it."""
         self._held: Reservation | None = None
         self._told: Told | None = None
         self.left_out: tuple[str, ...] = ()
@@ -144,33 +148,19 @@ class Turn:
         return self._held is not None
 
     @property
-    def judged(self) -> bool:
-        """Whether it matters what the answer says: there is somebody to ask after it."""
-        routing = self._routing
-        if not routing.escalate or self._request.stream:
-            return False
-        return routing.check is not None or bool(self.decision.chain)
-
-    @property
     def told(self) -> Told:
         """What the caller is told; once it was asked for, it stays."""
-        if self._told is None:
-            self._told = self._tell()
-        return self._told
-
-    def _tell(self) -> Told:
+        if self._told is not None:
+            return self._told
         decision, request, escalation = self.decision, self._request, "none"
         if decision.chain:
             escalation = STREAMED if request.stream else "on" if self._routing.escalate else "none"
         reason = decision.reason + (f"; {request.said}" if request.said else "")
-        return Told(
+        self._told = Told(
             decision.candidate, decision.revision, decision.code, reason, request.suite, request.session,
             self._stages, escalation=escalation, left_out=self.left_out, id=self._id,
         )  # fmt: skip
-
-    @property
-    def _suite(self) -> str | None:
-        return None if self.decision.unknown_suite is not None else self._request.suite
+        return self._told
 
     def reserve(self) -> None:
         """Set aside what this call may cost its session, or raise BudgetExceeded before it is

@@ -44,7 +44,8 @@ def _stretches() -> bytes:
 
 
 _words = re.compile(_stretches()).findall
-_POWERS = tuple(SCALE * pow(BASE, place + 1, 1 << 32) & _LAST for place in range(BRIEF_BYTES))
+_MOST_COUNTED = BRIEF_BYTES + 2
+"""With the spaces around a text."""
 
 
 def read(text: str, buckets: int, cap: int) -> tuple[set[int], list[int]] | None:
@@ -58,20 +59,21 @@ def read(text: str, buckets: int, cap: int) -> tuple[set[int], list[int]] | None
     if len(data) > BRIEF_BYTES:
         return None
     shift = 33 - buckets.bit_length()
-    words = [
-        sum([byte * _POWERS[place] for place, byte in enumerate(word)]) & _LAST
-        for word in _words(data.translate(LOWER))
-    ]
-    if 0 in words:
-        words = [word for word in words if word]
-    found, first = set[int](), 0
-    for word in words:
+    found, first, words = set[int](), 0, 0
+    for letters in _words(data.translate(LOWER)):
+        word = 0
+        for byte in letters[::-1]:
+            word = (word + byte) * BASE & _LAST
+        word = word * SCALE & _LAST
+        if not word:
+            continue
+        words += 1
         found.add(word >> shift)
         if first:
             found.add((first * PAIR + word & _LAST) >> shift)
         first = word
     classes = (b" " + data + b" ").translate(BYTE_CLASS)
-    return found, [len(text), len(words), *map(classes.count, COUNTED)]
+    return found, [len(text), words, *map(classes.count, COUNTED)]
 
 
 class Brief:
@@ -88,9 +90,12 @@ class Brief:
         linear = spec.linear
         self._buckets, self._cap = spec.featuriser.buckets, spec.featuriser.cap
         self._link = linear.cost_link
-        self._row_of, self._scores = row_of.data, scores.ravel().data
+        self._row_of = row_of.data
+        # What each count adds to what none of any kind gives: whole numbers, exact in any order.
+        added = scores[: _MOST_COUNTED + 1, :, None] * linear.dense.astype(np.float64)
+        self._none = added[0].sum(axis=0).tolist()
+        self._counted = (added - added[0]).ravel().data
         self._rows = np.ascontiguousarray(linear.weights).ravel().data
-        self._dense = [tuple(column) for column in linear.dense.T.tolist()]
         columns = linear.scale, linear.dense_scale, least, most
         self._columns = tuple(zip(*(one.tolist() for one in columns), strict=True))
         self._bias = biases(spec).tolist()
@@ -101,15 +106,19 @@ class Brief:
         if found is None:
             return None
         buckets, counts = found
-        row_of, rows, scores, width = self._row_of, self._rows, self._scores, len(self._columns)
+        row_of, rows, counted, width = self._row_of, self._rows, self._counted, len(self._columns)
         known = [number * width for bucket in buckets if (number := row_of[bucket])]
         if len(known) * width > _MOST_ADDED:
             return None
         weights = [rows[begin : begin + width].tolist() for begin in known]
         sums = map(sum, zip(*weights)) if weights else (0,) * width
-        z = [scores[count * len(DENSE) + place] for place, count in enumerate(counts)]
-        dense = [sum([own * weight for own, weight in zip(z, column)]) for column in self._dense]
-        return self.of(sums, dense, len(known), len(buckets), row)
+        begin, dense = 0, [self._none]
+        for count in counts:
+            if count:
+                place = count * len(DENSE) * width + begin
+                dense.append(counted[place : place + width].tolist())
+            begin += width
+        return self.of(sums, map(sum, zip(*dense)), len(known), len(buckets), row)
 
     def of(self, sums: Iterable[float], dense: Iterable[float], seen: int, own: int, row: int) -> Prediction:
         """From whole-number sums [2c] of hashed and of dense weights, the features seen in fitting,

@@ -87,6 +87,7 @@ class Budget:
         self.max_turns = _limit("max_turns", max_turns)
         self.max_tokens = _limit("max_tokens", max_tokens)
         self.max_usd = _limit("max_usd", max_usd)
+        self._counts_calls = not (self.max_turns is None and self.max_tokens is None)
         self._rates = None if prices is None else _rates(prices)
         self._line: tuple[Budget, ...] = (self,) if whole is None else (self, whole)
         """Every budget that a call of this one must fit into."""
@@ -220,23 +221,24 @@ class Budget:
         cached_tokens: the part of the input that is sure to be read from the prompt cache. Pass
         the reservation's `max_output_tokens` on to the provider.
         """
-        tokens = _count(self.forecast().input_tokens if input_tokens is None else input_tokens)
-        cached = _count(cached_tokens)
+        sent = self.forecast().input_tokens if input_tokens is None else input_tokens
+        asked = 0 if max_output_tokens is None else max_output_tokens
+        tokens, cached, most = _counts(sent, cached_tokens, asked)
         if tokens is None or cached is None or cached > tokens:
             raise ValueError(
                 f"budget: {input_tokens!r} input tokens, {cached_tokens!r} of them cached, cannot be"
             )
-        most = None if max_output_tokens is None else _count(max_output_tokens)
-        if max_output_tokens is not None and most is None:
+        if most is None:
             raise ValueError(f"budget: max_output_tokens {max_output_tokens!r} is not a count of tokens")
         if self._roles:
             raise ValueError(
                 f"budget: a team's is spent by its roles ({', '.join(self._roles)}): budget.role(…).reserve(…)"
             )
         with self._lock:
-            room = math.inf if most is None else float(most)
+            room = math.inf if max_output_tokens is None else float(most)
             for one in self._line:
-                room = min(room, one._room(tokens))
+                if one._counts_calls:
+                    room = min(room, one._room(tokens))
             for one in self._line:
                 if one.max_usd is not None:
                     room = min(room, self._affordable(tokens, cached, one))
@@ -319,7 +321,7 @@ class Reservation:
         Figures that cannot be (negative, not finite, no numbers) never refill a budget: the whole
         reservation then counts as spent, and a RouterLabWarning says so.
         """
-        read, written, cached = _count(input_tokens), _count(output_tokens), _count(cached_tokens)
+        read, written, cached = _counts(input_tokens, output_tokens, cached_tokens)
         billed = None if usd is None else _money(usd)
         unbilled = usd is not None and (billed is None or billed > MOST_USD)
         if read is None or written is None or cached is None or cached > read or unbilled:
@@ -365,14 +367,19 @@ def _rates(prices: Prices) -> Rates:
     return Rates(fresh, read, prices.dearest("output"), (prices.per_1k_requests or 0.0) / 1e3)
 
 
-def _count(value: Any) -> int | None:
-    """A number of tokens that a call can have as a plain int, which no sum overflows; None for
+def _counts(*values: Any) -> list[int | None]:
+    """Numbers of tokens that a call can have as plain ints, which no sum overflows; None for
     anything else."""
-    try:
-        whole = None if isinstance(value, bool) else operator.index(value)
-    except Exception:  # noqa: BLE001  # whatever a caller's own kind of number does
-        return None
-    return whole if whole is not None and 0 <= whole <= MOST_TOKENS else None
+    found = list[int | None]()
+    for value in values:
+        try:
+            whole = (
+                value if type(value) is int else None if isinstance(value, bool) else operator.index(value)
+            )
+        except Exception:  # noqa: BLE001  # whatever a caller's own kind of number does
+            whole = None
+        found.append(whole if whole is not None and 0 <= whole <= MOST_TOKENS else None)
+    return found
 
 
 def _money(value: Any) -> float | None:

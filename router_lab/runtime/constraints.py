@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import compress
-from operator import itemgetter, mul
+from operator import itemgetter, mul, sub
 from typing import Any, NamedTuple
 
 from router_lab.runtime.arguments import STANDARD, DecideArguments, Named
@@ -72,6 +72,10 @@ class Offers:
         self._prices = tuple(profile.prices for profile in spec.profiles)
         self._window = tuple(float(profile.context_window or math.inf) for profile in spec.profiles)
         self._output = [[float(one.max_tokens or 0) for one in row] for row in spec.limits]
+        self._output = self._output or [[0.0] * len(spec.profiles)] * (len(spec.suites) + 1)
+        self._roomy = [min(map(sub, self._window, row)) for row in self._output]
+        """By row: the longest context that fits everybody's window, with an answer."""
+        self._plain = self._standard.lacking is None and set(self._standard.price) == {1.0}
         self.short_text = int(min(2 * CHARACTERS_PER_TOKEN * min(self._window), 1e15)) // 4
         """Texts up to this many characters fit every window, so that their length need not be
         looked at."""
@@ -99,6 +103,11 @@ class Offers:
         own, gone = (None, None) if keeps is None else keeps
         left, unmet = self._allowed(arguments.allowed, own)
         tiers = arguments.tiers
+        unbound = arguments.max_cost_usd is arguments.min_quality is arguments.deadline_s is None
+        fits = context_tokens is None or context_tokens <= self._roomy[row]
+        if unbound and fits and self._plain and tiers is STANDARD and gone is None:  # only names bar anybody
+            narrowed = False in left if keeps is None else _narrowed(left, own, gone)
+            return Field(left, cost_usd, self._standard.names, tuple(unmet), narrowed)
         tier = self._standard if tiers is STANDARD else self._cheapest_tier(tiers, arguments.deadline_s)
         cost_usd = tuple(map(mul, cost_usd, tier.price))
         lacks: list[tuple[str, Sequence[float]]] = [] if gone is None else [("retires", gone)]
@@ -127,8 +136,7 @@ class Offers:
         if tier.lacking is not None:
             yield "tiers", tier.lacking
         if context_tokens is not None:
-            output = self._output[row] if self._output else (0.0,) * len(quality)
-            sizes = zip(output, self._window, strict=True)
+            sizes = zip(self._output[row], self._window, strict=True)
             yield "context_tokens", [context_tokens + answer - window for answer, window in sizes]
         if (deadline_s := arguments.deadline_s) is not None:
             yield "deadline_s", [seconds - deadline_s for seconds in tier.seconds]

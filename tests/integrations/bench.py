@@ -111,15 +111,17 @@ def through_the_proxy(url: str, timed: Path, turns: int, at_once: int) -> None:
         defaultdict[str, float](float),
         defaultdict[str, float](float),
     )
-    decided = 0.0
+    before = ""
     for row in timed.read_text().splitlines():
         hook, id, spent = row.split()
         hooks[hook].append(float(spent))
+        if hook == "before":
+            before = id
         if hook == "decide":
-            decided = float(spent)  # within the `before` that comes next: nothing is awaited between
+            ours[before] -= float(spent)  # within the `before` that was told before it
         elif hook not in ("logged", "empty"):
             whole[id] += float(spent)
-            ours[id] += float(spent) - (decided if hook == "before" else 0.0)
+            ours[id] += float(spent)
     print(f"\n{turns} turns before the question, {at_once} at once")
     for hook, name in HOOKS.items():
         line(f"  {name}", hooks[hook])

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router_lab.integrations import requesting
 from router_lab.integrations.answers import Answer, read, used
 from router_lab.integrations.requesting import (
     MEDIA_TOKENS,
@@ -105,7 +106,7 @@ class NotGiven:
 def test_marks_of_what_was_not_given_are_none_and_models_of_sdks_are_messages() -> None:
     model = SimpleNamespace(to_dict=lambda: {"role": "assistant", "content": "so", "refusal": None})
     body = {"model": "m", "messages": [*ASKED, model, *ASKED], "temperature": NotGiven()}
-    found, left = asked("openai_chat", body)
+    found, left = asked("openai_chat", requesting.given(body))
     assert found["messages"] == [*ASKED, {"role": "assistant", "content": "so"}, *ASKED] and left == ()
     assert conversation("openai_chat", {"messages": [object(), *ASKED]}) == ASKED
     assert (
