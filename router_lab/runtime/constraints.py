@@ -75,7 +75,6 @@ class Offers:
         self._output = self._output or [[0.0] * len(spec.profiles)] * (len(spec.suites) + 1)
         self._roomy = [min(map(sub, self._window, row)) for row in self._output]
         """By row: the longest context that fits everybody's window, with an answer."""
-        self._plain = self._standard.lacking is None and set(self._standard.price) == {1.0}
         self.short_text = int(min(2 * CHARACTERS_PER_TOKEN * min(self._window), 1e15)) // 4
         """Texts up to this many characters fit every window, so that their length need not be
         looked at."""
@@ -105,7 +104,7 @@ class Offers:
         tiers = arguments.tiers
         unbound = arguments.max_cost_usd is arguments.min_quality is arguments.deadline_s is None
         fits = context_tokens is None or context_tokens <= self._roomy[row]
-        if unbound and fits and self._plain and tiers is STANDARD and gone is None:  # only names bar anybody
+        if unbound and fits and tiers is STANDARD and gone is None:  # only names bar anybody
             narrowed = False in left if keeps is None else _narrowed(left, own, gone)
             return Field(left, cost_usd, self._standard.names, tuple(unmet), narrowed)
         tier = self._standard if tiers is STANDARD else self._cheapest_tier(tiers, arguments.deadline_s)
@@ -246,5 +245,7 @@ def _offer(profile: Profile, tier: str) -> tuple[float, float]:
 
 def _multiplier(prices: Any, tier: str) -> float:
     """Price of a tier over that of standard; infinity where the candidate does not offer it."""
+    if tier == "standard":
+        return 1.0
     listed = {} if prices is None else prices.tiers
-    return float(listed.get(tier, 1.0 if tier == "standard" else math.inf))
+    return float(listed.get(tier, math.inf)) / float(listed.get("standard", 1.0) or 1.0)

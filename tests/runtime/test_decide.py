@@ -11,7 +11,7 @@ import pytest
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.features import DENSE, Featuriser
 from router_lab.runtime.linear import Linear
-from router_lab.runtime.model import Candidate, Profile, Route
+from router_lab.runtime.model import Candidate, Prices, Profile, Route
 from router_lab.runtime.points import Follow
 from router_lab.runtime.policy import Policy
 
@@ -144,6 +144,18 @@ def test_the_cheapest_tier_that_keeps_the_deadline(
 ) -> None:
     decision = policy.decide(SEEN, tiers=tiers, deadline_s=deadline, allowed=[CHEAP])
     assert (decision.tier, decision.cost_usd) == (tier, cost)
+
+
+def test_a_tier_costs_what_it_does_over_standard_whose_dollars_were_recorded(make_spec: Any) -> None:
+    """Standard may be listed, too: prices are then multiplied by it wherever dollars are made of tokens."""
+    spec = make_spec()
+    cheap = spec.profiles[0]._replace(prices=Prices(1.0, 4.0, tiers={"standard": 2.0, "batch": 1.5}))
+    policy = Policy(make_spec(profiles=(cheap, *spec.profiles[1:])))
+    for asked in ({}, {"allowed": [CHEAP]}, {"allowed": [CHEAP], "max_cost_usd": 1.0}):
+        assert policy.decide(SEEN, **asked).cost_usd == 0.001
+    assert policy.decide(SEEN, tiers=("batch",), allowed=[CHEAP]).cost_usd == pytest.approx(0.00075)
+    free = cheap._replace(prices=Prices(1.0, 4.0, tiers={"standard": 0.0}))
+    assert Policy(make_spec(profiles=(free, *spec.profiles[1:]))).decide(SEEN, allowed=[CHEAP]).cost_usd == 0.001
 
 
 def test_a_tier_that_only_the_reference_offers_moves_the_choice(policy: Policy) -> None:
