@@ -139,7 +139,7 @@ def _text(value: object) -> str | None:
 def counts(usage: object, names: Iterable[str]) -> list[int | None]:
     """Tokens of a usage block by name, which some servers write as 12.0; None for what is no count,
     or not said."""
-    found = list[int | None]()
+    found: list[int | None] = []
     for name in names:
         value = usage.get(name) if type(usage) is dict else field(usage, name)
         if type(value) is float and value.is_integer():

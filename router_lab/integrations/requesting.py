@@ -3,7 +3,7 @@ place of what the caller said of the same, and the rest of his request goes on a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from router_lab.runtime.clients import FIELDS
@@ -33,7 +33,8 @@ _CHOSEN = (
 _CHOSEN_WITHIN = {"output_config": "effort", "text": "verbosity"}
 _MEDIA = {"data", "image_url", "url", "file_data", "encrypted_content", "signature"}
 DICTS = (dict, Mapping)
-"""In this order: what is no dict is asked at length."""
+"""In this order: what is no dict is asked at length. A union of types is made anew each time."""
+_LISTS, _SCALARS = (list, tuple), (int, float, type(None))
 MEDIA_TOKENS = 2_000
 """Counted for a picture, a file or sealed reasoning, whose characters say nothing of its tokens."""
 PLAIN = frozenset({dict})
@@ -60,7 +61,7 @@ def size_of(value: object) -> int:
     """Tokens that a part of a request can have at most: no token is shorter than a byte."""
     if isinstance(value, str):
         return len(value) if value.isascii() else len(value.encode("utf-8", "replace"))
-    if isinstance(value, list | tuple):
+    if isinstance(value, _LISTS):
         whole = 4 * len(value)
         for item in value:
             whole += size_of(item)
@@ -71,7 +72,7 @@ def size_of(value: object) -> int:
             own = len(item) if type(item) is str and item.isascii() else size_of(item)
             whole += min(own, MEDIA_TOKENS) if key in _MEDIA and isinstance(item, str) else own + 4
         return whole
-    plain = None if isinstance(value, int | float | bool | None) else _plain(value)
+    plain = None if isinstance(value, _SCALARS) else _plain(value)
     return 8 if plain is None else size_of(plain)
 
 
@@ -151,7 +152,7 @@ def _merged(
     api: str, measured: Mapping[str, Any], own: Mapping[str, Any]
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     placed = {"model", "stream", "tools", FIELDS[api], SYSTEM.get(api, FIELDS[api])}
-    lengths = set(LENGTHS[api]) if longest(api, measured) is not None else set[str]()
+    lengths: Collection[str] = LENGTHS[api] if longest(api, measured) is not None else ()
     request, left = dict(measured), []
     for key, value in own.items():
         if key in placed:

@@ -21,6 +21,8 @@ MOST_NAMED = 10_000
 """Most candidates, or tiers, that one request may name; an endless generator ends here."""
 _LARGEST = 1e15
 _PLAIN = frozenset({str, type(None)})
+_NUMBERS = (int, float, np.integer, np.floating)
+"""A tuple: a union of types is made anew wherever it is written, on every request."""
 
 
 class Named(tuple[Candidate, ...]):
@@ -97,7 +99,7 @@ def number(value: object, argument: str, *, least: float = 0.0) -> float:
 
     Infinity is a fine bound, but not a number to subtract from another.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+    if isinstance(value, bool) or not isinstance(value, _NUMBERS):
         raise PolicyError(f"decide: {argument} {shown(value)} is not a number")
     if not value >= least:
         raise PolicyError(f"decide: {argument} {shown(value)} is below {least:g}")
@@ -108,7 +110,7 @@ def pair(value: object, where: str) -> Candidate:
     """A Candidate from one, or from (model, effort) or (model, effort, harness), or PolicyError."""
     if type(value) is Candidate and _PLAIN.issuperset(map(type, value)) and value[0] and "" not in value:
         return value
-    if not (isinstance(value, tuple | list) and len(value) in (2, 3)):
+    if not (isinstance(value, (tuple, list)) and len(value) in (2, 3)):
         raise PolicyError(f"{where} {shown(value)} is not a Candidate or a (model, effort) pair")
     model, *rest = (plain_text(part) if isinstance(part, str) else part for part in value)
     if not (isinstance(model, str) and model and all(p is None or (isinstance(p, str) and p) for p in rest)):

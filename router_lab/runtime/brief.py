@@ -59,7 +59,8 @@ def read(text: str, buckets: int, cap: int) -> tuple[set[int], list[int]] | None
     if len(data) > BRIEF_BYTES:
         return None
     shift = 33 - buckets.bit_length()
-    found, first, words = set[int](), 0, 0
+    found: set[int] = set()
+    first = words = 0
     for letters in _words(data.translate(LOWER)):
         word = 0
         for byte in letters[::-1]:
@@ -124,12 +125,13 @@ class Brief:
         """From whole-number sums [2c] of hashed and of dense weights, the features seen in fitting,
         and all of them, as `Predictor._sums` has them."""
         size = own or 1
-        root, values = _ROOTS[size] if size < len(_ROOTS) else math.sqrt(size), list[float]()
+        root = _ROOTS[size] if size < len(_ROOTS) else math.sqrt(size)
+        values: list[float] = []
         for hashed, counted, (scale, dense_scale, least, most), bias in zip(
             sums, dense, self._columns, self._bias[row]
         ):
             value = hashed * scale / root + counted * dense_scale + bias
-            values.append(least if value < least else min(value, most))
+            values.append(least if value < least else most if value > most else value)
         half = len(values) // 2
         cost = values[half:]
         if self._link != "identity":

@@ -370,7 +370,7 @@ def _rates(prices: Prices) -> Rates:
 def _counts(*values: Any) -> list[int | None]:
     """Numbers of tokens that a call can have as plain ints, which no sum overflows; None for
     anything else."""
-    found = list[int | None]()
+    found: list[int | None] = []
     for value in values:
         try:
             whole = (

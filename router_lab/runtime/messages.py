@@ -27,7 +27,7 @@ def last_user_text(messages: object) -> str:
     user messages) are passed over, so that an agent's growing context does not swamp what was
     asked. No user turn: the empty text.
     """
-    if not isinstance(messages, list | tuple):
+    if not isinstance(messages, (list, tuple)):  # no union, which is made anew each time
         raise PolicyError(f"decide: prompt is {type(messages).__name__}, not a str or a list of messages")
     index = last_user_turn(messages)
     return "" if index is None else text_of(messages[index].get("content"))
@@ -49,7 +49,7 @@ def text_of(content: object) -> str:
     """Plain text of a message's content: a str, or the text parts of a list, one per line."""
     if isinstance(content, str):
         return content if type(content) is str else plain_text(content)
-    if not isinstance(content, list | tuple):
+    if not isinstance(content, (list, tuple)):
         return ""
     parts = (
         part if isinstance(part, str) else part.get("text")
