@@ -21,12 +21,13 @@ from agents.model_settings import ModelSettings
 from agents.models.interface import Model, ModelProvider
 
 from router_lab.integrations.answers import Answer, read
-from router_lab.integrations.clients import SESSION, SUITE, told
+from router_lab.integrations.clients import SESSION, SUITE
 from router_lab.integrations.framing import Framed, at_most, bare, counted, framed
 from router_lab.integrations.hosts import Host
 from router_lab.integrations.names import routes
 from router_lab.integrations.requesting import Frame, conversation, longest
 from router_lab.integrations.routing import Asked, Routing, arun
+from router_lab.integrations.telling import marked, told
 from router_lab.integrations.turns import Turn
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.store import PolicyStore
@@ -132,7 +133,7 @@ class RoutedModel(Model):
 
         plan: Any = self._routing.calls(self._begin(asked, stream=False))
         response, turn = await arun(plan, call)
-        return cast(ModelResponse, _marked(response, turn))
+        return cast(ModelResponse, marked(response, turn.told))
 
     async def stream_response(
         self,
@@ -155,10 +156,16 @@ class RoutedModel(Model):
         ended = Answer()
         try:
             while event is not None:
-                if (response := getattr(event, "response", None)) is not None:
-                    _marked(response, turn)
-                    if response.usage is not None:
-                        ended = _answer(_api(turn), response)
+                response = getattr(event, "response", None)
+                # The runner makes an answer of its own, of the items.
+                for one in (
+                    response,
+                    getattr(event, "item", None),
+                    *(getattr(response, "output", None) or ()),
+                ):
+                    marked(one, turn.told)
+                if response is not None and response.usage is not None:
+                    ended = _answer(_api(turn), response)
                 yield event
                 event = await anext(events, None)
         finally:
@@ -259,8 +266,3 @@ def _answer(api: str, response: Any) -> Answer:
         used=counted(api, usage.input_tokens, usage.output_tokens, getattr(details, "cached_tokens", 0) or 0),
         id=getattr(response, "response_id", None) or getattr(response, "id", None),
     )
-
-
-def _marked(answer: Any, turn: Turn) -> Any:
-    answer._router_lab = turn.told
-    return answer

@@ -196,6 +196,9 @@ def test_tools_pass_through_and_are_no_answer(api: str, streams: bool, provider:
         return result
 
     result = asyncio.run(streamed()) if streams else run(config, EASY, agent)
+    escalations = [getattr(told(one), "escalation", None) for one in result.raw_responses]
+    assert escalations == [STREAMED if streams else "on"] * 2
+    assert "router_lab_" not in str(result.to_input_list()) and "_router_lab" not in str(provider.requests)
     assert provider.models == ["cheap-1", "cheap-1"] and result.final_output.strip() == "cheap-1 says so"
     assert "18 °C in Paris" in str(provider.requests[-1]["body"])
     assert [
@@ -212,9 +215,10 @@ def test_what_is_streamed_is_not_judged_and_counted_at_its_end(api: str, provide
         agent = Agent(name="a", model=MODEL, model_settings=named("s"))
         result = Runner.run_streamed(agent, EASY, run_config=config)
         seen = [event.data async for event in result.stream_events() if event.type == "raw_response_event"]
-        return told(seen[-1].response), result.final_output
+        return told(seen[-1].response), told(result.raw_responses[-1]), result.final_output
 
-    whole, output = asyncio.run(streamed())
+    whole, last, output = asyncio.run(streamed())
+    assert whole == last
     assert output.strip() == "cheap-1 says so" and provider.models == ["cheap-1"]
     assert (whole.escalation, whole.session) == (STREAMED, "s")
     headers = {name.lower() for name in provider.requests[0]["headers"]}
