@@ -165,7 +165,7 @@ class Gateway:
         if found is not None and not sent:
             found.turn.unsent()
         elif found is not None:
-            found.turn.failed(TimeoutError() if found.turn.begun else error)
+            found.turn.failed(error)
 
     def ended(self, id: str, answer: object) -> None:
         """A streamed answer has ended; `answer` as the gateway put it together."""

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
 from typing import Any, NamedTuple
 
+from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.language_models import BaseChatModel
 
 from router_lab.integrations.answers import read
+from router_lab.integrations.turns import Turn
 from router_lab.runtime.errors import PolicyError
 
 _APIS = {"ChatOpenAI": ("openai_chat", "openai_responses"), "ChatAnthropic": ("anthropic",)}
@@ -76,6 +78,29 @@ class Seen:
     def signals(self) -> Mapping[str, float]:
         """Of the last answer."""
         return read("openai_responses", self._raw[-1].parse()).signals if self._raw else {}
+
+
+class Shown(BaseCallbackHandler):
+    """Tells a turn that its answer is being shown, with the first part of it."""
+
+    run_inline = True  # before anybody sees that part
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+
+    def on_llm_new_token(self, *_: Any, **__: Any) -> None:
+        self._turn.begun = True
+
+    def on_stream_event(self, *_: Any, **__: Any) -> None:
+        self._turn.begun = True
+
+
+def shown(model: BaseChatModel, turn: Turn) -> BaseChatModel:
+    """A copy of the model for this turn, whose every token says in its metadata who answers."""
+    own = model.callbacks
+    handlers = [*(own.handlers if isinstance(own, BaseCallbackManager) else own or ()), Shown(turn)]
+    metadata = {**(model.metadata or {}), "router_lab": turn.told.headers()}
+    return model.model_copy(update={"callbacks": handlers, "metadata": metadata})
 
 
 def apis_of(model: BaseChatModel) -> tuple[str, ...]:

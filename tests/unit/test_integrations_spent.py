@@ -153,7 +153,7 @@ def failure(name: str, status: int | None) -> Any:
         (failure("BadRequestError", 400), 0), (failure("Timeout", 408), HELD),
         (failure("APIConnectionError", 500), HELD), (failure("GatewayTimeout", 504), HELD),
         (failure("MidStreamFallbackError", 503), HELD), (failure("HTTPException", 400), HELD),
-        (failure("APITimeoutError", None), HELD),
+        (failure("APITimeoutError", None), HELD), (failure("APIStatusError", 200), HELD),
     ],
 )  # fmt: skip
 def test_who_refuses_gives_back_and_an_answer_that_was_lost_does_not(error: Exception, spent: int) -> None:
@@ -168,6 +168,19 @@ def test_a_stream_that_fails_behind_its_headers_was_begun() -> None:
     assert gateway.headers("1")["x-router-lab-model"] == "dear-openai_chat"
     gateway.failed("1", failure("RateLimitError", 429))
     assert (budget.tokens, budget._held_tokens, budget.turns) == (HELD, 0, 1)
+
+
+def test_of_what_is_being_shown_nobody_takes_the_place() -> None:
+    """27 tokens of text, 16 of marks around it and 64 of the answer are spent where it had begun, else none."""
+    routing = Routing(choosing("openai_chat"), session_tokens=1000)
+    budget = routing.sessions.budget("s")
+    for shown, after in ((False, "fallback"), (True, None)):
+        turn = routing.begin(Asked(EASY, "triage", "s"), Host(("openai_chat",)))
+        turn.reserve()
+        turn.begun = shown
+        onward = turn.failed(failure("RateLimitError", 429))
+        assert (None if onward is None else onward.decision.code) == after
+    assert budget is not None and (budget.turns, budget.tokens) == (1, 27 + 16 + 64)
 
 
 def test_several_answers_at_once_are_set_aside_for() -> None:
