@@ -21,7 +21,7 @@ from typing import Any, TypeVar, cast
 from router_lab.integrations.answers import Answer, field, read
 from router_lab.integrations.hosts import Host
 from router_lab.integrations.names import routes
-from router_lab.integrations.requesting import Frame, request_of, shortened
+from router_lab.integrations.requesting import Frame, conversation_of, request_of, shortened
 from router_lab.integrations.routing import Routing, arun, asked_of, run
 from router_lab.integrations.telling import mark_within, marked, telling, told
 from router_lab.integrations.turns import Turn
@@ -86,8 +86,12 @@ class Job:
         return Host((self.api,), None, self.frame)
 
     def session(self, body: Mapping[str, Any]) -> str | None:
-        """The session that the caller named."""
-        return _header(body, SESSION)
+        """The session that the caller named by its header, or else otherwise."""
+        return _header(body, SESSION) or self.named(body)
+
+    def named(self, body: Mapping[str, Any]) -> str | None:
+        """The session by the conversation that the provider keeps."""
+        return conversation_of(body)
 
     def begin(self, body: Mapping[str, Any], stream: bool) -> Turn:
         """Who is asked first for what the caller asks."""

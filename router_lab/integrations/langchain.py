@@ -31,17 +31,19 @@ from router_lab.integrations.langchain_models import (
     Name,
     Seen,
     apis_of,
+    beside,
     body_of,
     placed,
     shown,
 )
-from router_lab.integrations.requesting import Frame, longest
+from router_lab.integrations.requesting import Frame, conversation_of, kept_as, longest, several
 from router_lab.integrations.routing import Asked, Routing, arun, run
 from router_lab.integrations.turns import Turn
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.store import PolicyStore
 
 _TOOLS = 1000
+_RESPONSES = "openai_responses"
 _SHOWN = ("_StreamingCallbackHandler", "_V2StreamingCallbackHandler")
 _OF_TOOLS = "StreamToolCallHandler"
 """Listens to what tools say (`stream_mode="tools"`), and to no model."""
@@ -110,13 +112,19 @@ class Routed(AgentMiddleware[Any, Any, Any]):
         job.shown = _shown(job.request.model, config)
         thread = (config.get("configurable") or {}).get("thread_id")
         tools = "".join(map(self._text, job.request.tools))
+        said = [beside(one, job.request.model_settings) for one in by_api.values()]
+        kept = next(filter(None, map(kept_as, said)), None)
         asked = Asked(
             job.plain,
-            session=None if thread is None else str(thread),
+            session=next(filter(None, map(conversation_of, said)), None) if thread is None else str(thread),
+            continues=kept,
             around=[part for part in (job.system, tools) if part],
             stream=job.shown,
+            answers=max(several(one.get("n")) for one in said),
         )
-        return self.routing.begin(asked, Host(tuple(sorted(by_api)), None, self._frame))
+        # What the provider keeps, only its own API can go on from.
+        apis = (_RESPONSES,) if kept is not None and _RESPONSES in by_api else tuple(sorted(by_api))
+        return self.routing.begin(asked, Host(apis, None, self._frame))
 
     def _text(self, tool: Any) -> str:
         """A tool as a text, for its size: its schema is made once."""

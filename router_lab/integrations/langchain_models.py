@@ -122,6 +122,11 @@ def body_of(given: BaseChatModel, settings: Mapping[str, Any]) -> dict[str, Any]
     return {name: value for name, value in whole.items() if name not in _BESIDE}
 
 
+def beside(given: BaseChatModel, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What a request says beside its messages, wherever the user said it."""
+    return {"n": getattr(given, "n", None), **settings, **body_of(given, settings)}
+
+
 def _renamed(name: Name) -> tuple[BaseChatModel, tuple[str, ...]]:
     given, api = name.given, name.api
     fields = type(given).model_fields

@@ -25,7 +25,7 @@ from router_lab.integrations.clients import SESSION, SUITE
 from router_lab.integrations.framing import Framed, at_most, bare, counted, framed
 from router_lab.integrations.hosts import Host
 from router_lab.integrations.names import routes
-from router_lab.integrations.requesting import Frame, conversation, longest
+from router_lab.integrations.requesting import Frame, conversation, longest, several
 from router_lab.integrations.routing import Asked, Routing, arun
 from router_lab.integrations.telling import marked, told
 from router_lab.integrations.turns import Turn
@@ -178,16 +178,21 @@ class RoutedModel(Model):
             [getattr(one, name, None) for name in ("name", "description", "params_json_schema")]
             for one in tools
         ] + [[one.tool_name, one.tool_description, one.input_json_schema] for one in handoffs]
-        kept_by = asked.kept.get("conversation_id") or asked.kept.get("previous_response_id")
+        kept_by = asked.kept.get("previous_response_id") or asked.kept.get("conversation_id")
+        own = {
+            **(asked.settings.extra_args or {}),
+            **cast(Mapping[str, Any], asked.settings.extra_body or {}),
+        }
         host = _SERVED._replace(frame=self._frame)
         return self._routing.begin(
             Asked(
                 asked.turns,
                 asked.suite or self._routing.suite_of(self._name),
                 asked.session,
-                asked.kept.get("previous_response_id") or asked.kept.get("conversation_id"),
+                kept_by,
                 [part for part in (asked.system, told_of) if part],
                 stream=stream,
+                answers=several(own.get("n")),
             ),
             host._replace(apis=(_RESPONSES,)) if kept_by else host,
         )

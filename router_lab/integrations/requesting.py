@@ -56,6 +56,27 @@ def conversation(api: str, body: Mapping[str, Any]) -> str | list[dict[str, Any]
     return [plain for one in found if (plain := _plain(one)) is not None]
 
 
+def several(count: object) -> int:
+    """How many answers a request asks for at once, by its `n`; what is no count of any is the
+    provider's to refuse."""
+    return count if type(count) is int and count > 1 else 1
+
+
+def kept_as(body: Mapping[str, Any]) -> str | None:
+    """By which id the provider keeps the conversation that a request goes on with: its last
+    answer's, or its own; None where the request holds all of it."""
+    found = body.get("previous_response_id")
+    return found if isinstance(found, str) and found else conversation_of(body)
+
+
+def conversation_of(body: Mapping[str, Any]) -> str | None:
+    """The id of the conversation that the provider keeps, the same in all its requests."""
+    found = body.get("conversation")
+    if isinstance(found, _DICTS):
+        found = found.get("id")
+    return found if isinstance(found, str) and found else None
+
+
 def size_of(value: object) -> int:
     """Tokens that a part of a request can have at most: no token is shorter than a byte."""
     if isinstance(value, str):

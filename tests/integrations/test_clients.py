@@ -232,6 +232,25 @@ def test_a_session_within_its_budget(api: str, provider: Provider) -> None:
     ask(routed, api, EASY, extra_headers={"x-router-lab-session": "another"})
 
 
+@pytest.mark.parametrize("named", ["conv_1", {"id": "conv_1"}])
+def test_a_conversation_that_the_provider_keeps_is_a_session(named: Any, provider: Provider) -> None:
+    """What its turns used before is read again, and set aside for; a header names a session of its own."""
+    api = "openai_responses"
+    routing = Routing(choosing(api), session_tokens=100_000)
+    budget = routing.sessions.budget("conv_1")
+    held = provider.telling(budget)
+    routed = wrap(client(provider, api), routing)
+    assert budget is not None
+    found = told(ask(routed, api, EASY, conversation=named))
+    used = budget.tokens
+    assert found is not None and found.session == "conv_1" and used >= 40
+    ask(routed, api, EASY, conversation=named)
+    assert held[1] == held[0] + used and budget.turns == 2
+    assert [one["body"]["conversation"] for one in provider.requests] == [named] * 2
+    own = told(ask(routed, api, EASY, conversation=named, extra_headers={"x-router-lab-session": "s"}))
+    assert own is not None and own.session == "s" and budget.turns == 2
+
+
 @pytest.mark.parametrize("api", APIS)
 def test_an_agent_with_tools(api: str, provider: Provider) -> None:
     """The loop of the SDKs' own pages: the model calls a tool, its result goes back, and it answers."""
