@@ -36,14 +36,13 @@ from router_lab.integrations.langchain_models import (
     placed,
     shown,
 )
-from router_lab.integrations.requesting import Frame, conversation_of, kept_as, longest, several
+from router_lab.integrations.requesting import RESPONSES, Frame, conversation_of, kept_as, longest, several
 from router_lab.integrations.routing import Asked, Routing, arun, run
 from router_lab.integrations.turns import Turn
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.store import PolicyStore
 
 _TOOLS = 1000
-_RESPONSES = "openai_responses"
 _SHOWN = ("_StreamingCallbackHandler", "_V2StreamingCallbackHandler")
 _OF_TOOLS = "StreamToolCallHandler"
 """Listens to what tools say (`stream_mode="tools"`), and to no model."""
@@ -123,7 +122,7 @@ class Routed(AgentMiddleware[Any, Any, Any]):
             answers=max(several(one.get("n")) for one in said),
         )
         # What the provider keeps, only its own API can go on from.
-        apis = (_RESPONSES,) if kept is not None and _RESPONSES in by_api else tuple(sorted(by_api))
+        apis = (RESPONSES,) if kept is not None and RESPONSES in by_api else tuple(sorted(by_api))
         return self.routing.begin(asked, Host(apis, None, self._frame))
 
     def _text(self, tool: Any) -> str:

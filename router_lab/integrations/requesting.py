@@ -17,6 +17,8 @@ Frame = Literal["measured", "caller"]
 system message other than the measured one is refused. caller: his messages, system message and
 tools go as they are, with the measured model, effort and lengths; of that nothing was shown."""
 
+RESPONSES = "openai_responses"
+"""The only API through which a conversation that the provider keeps goes on."""
 LENGTHS = {
     "openai_chat": ("max_completion_tokens", "max_tokens"),
     "openai_responses": ("max_output_tokens",),
