@@ -11,6 +11,7 @@ import click
 
 from router_lab.cli.common import EXISTING_FILE, FOLDER, echo, json_option, print_json, print_path, step
 from router_lab.cli.places import Place
+from router_lab.cli.prices import DEFAULT_FILE
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
 
@@ -50,7 +51,10 @@ class Wanted:
 @click.option(
     "--format", "format_", type=click.Choice(FORMATS), help="Default: told by what each file holds."
 )
-@click.option("--prices", type=EXISTING_FILE, help="A prices.yaml; default: genai-prices alone.")
+@click.option(
+    "--prices", type=EXISTING_FILE,
+    help=f"A prices.yaml, over genai-prices; default: {DEFAULT_FILE}, where there is one.",
+)  # fmt: skip
 @click.option(
     "--price-as", nargs=2, multiple=True, metavar="NAME MODEL",
     help="The traces' NAME of a model is MODEL (provider/model) in prices; repeatable.",
@@ -98,7 +102,10 @@ def import_traces(
         refuse_name(suite)
     with step(f"reading {len(sources)} source{'s' * (len(sources) > 1)}"):
         traces = read_traces(sources, format=format_, route=route)
-        priced, lacking = price_calls(traces.calls, PriceTable.load(prices), dict(price_as))
+        if prices is None and DEFAULT_FILE.is_file():
+            echo(f"prices: {DEFAULT_FILE}, over genai-prices", err=True)
+        table = PriceTable.load(prices or DEFAULT_FILE, missing=prices is None)
+        priced, lacking = price_calls(traces.calls, table, dict(price_as))
         bill = trace_bill(priced, task)
     write_traces(out, priced, traces.problems, texts=texts)
     told = bill.to_json() | {"left": dict(traces.left), "problems": len(traces.problems), "no_price": lacking}
