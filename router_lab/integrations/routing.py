@@ -266,10 +266,9 @@ class Routing:
         over, None where none are named."""
         policy = self.serving
         spec = policy.spec
-        days = [day for day in spec.retires or () if day is not None]
         found: dict[str, Any] = {
             "ok": True, "serves": True, "policy": spec.name, "revision": policy.revision,
-            "policy_expires": spec.expires, "retires": min(days, default=None),
+            "policy_expires": spec.expires, "retires": spec.first_retirement,
         }  # fmt: skip
         if isinstance(self.policy, PolicyStore):
             status = self.policy.status
