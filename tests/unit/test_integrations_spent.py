@@ -225,11 +225,28 @@ def test_what_is_forgotten_is_the_oldest_and_no_more_than_a_share(most: int, key
 def test_a_request_of_which_no_end_is_told_is_charged_when_it_is_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Above the bound that is who was under way a call's longest time before; the others may be alive."""
+    now = [0.0]
     monkeypatch.setattr(gateways, "_MOST_AT_ONCE", 1)
+    monkeypatch.setattr(gateways, "monotonic", lambda: now[0])
     gateway, budget = begun()
-    gateway.begin("2", "openai_chat", body(), MODELS, "t")
+    for id, now[0] in (("2", 10.0), ("3", 6_009.9)):
+        gateway.begin(id, "openai_chat", body(), MODELS, id)
+        assert (budget.tokens, budget._held_tokens) == (0, HELD)
+    now[0] = 6_010.0
+    gateway.begin("4", "openai_chat", body(), MODELS, "4")
     assert (budget.tokens, budget._held_tokens) == (HELD, 0)
-    assert gateway.take("1", stream=False) is None
+    assert [gateway.take(id, stream=False) is not None for id in "1234"] == [False, False, True, True]
+
+
+def test_of_very_many_requests_at_once_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateways, "_MOST_AT_ONCE", 1)
+    monkeypatch.setattr(gateways, "_MOST_OF_ALL", 3)
+    gateway, budget = begun()
+    for id in "2345":
+        gateway.begin(id, "openai_chat", body(), MODELS, id)
+    assert (budget.tokens, budget._held_tokens) == (HELD, 0)
+    assert [gateway.take(id, stream=False) is not None for id in "12345"] == [False, False, True, True, True]
 
 
 @pytest.mark.parametrize("where", ["sessions", "budget"])
