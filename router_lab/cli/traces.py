@@ -11,7 +11,7 @@ import click
 
 from router_lab.cli.common import EXISTING_FILE, FOLDER, echo, json_option, print_json, print_path, step
 from router_lab.cli.places import Place
-from router_lab.cli.prices import DEFAULT_FILE
+from router_lab.cli.prices import DEFAULT_FILE, price_file
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
 
@@ -35,7 +35,8 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Wanted:
-    """The suite that is asked for. name None: none."""
+    """The suite that is asked for. name None: none. prices: the file that its sweep goes on
+    with."""
 
     name: str | None
     samples: int
@@ -43,6 +44,7 @@ class Wanted:
     by: By
     audit: int
     grader: str | None
+    prices: Path | None
 
 
 @click.command("import", epilog=EXAMPLES)
@@ -102,16 +104,17 @@ def import_traces(
         refuse_name(suite)
     with step(f"reading {len(sources)} source{'s' * (len(sources) > 1)}"):
         traces = read_traces(sources, format=format_, route=route)
-        if prices is None and DEFAULT_FILE.is_file():
-            echo(f"prices: {DEFAULT_FILE}, over genai-prices", err=True)
-        table = PriceTable.load(prices or DEFAULT_FILE, missing=prices is None)
+        known = price_file(prices)
+        if prices is None and known is not None:
+            echo(f"prices: {known}, over genai-prices", err=True)
+        table = PriceTable.load(known or DEFAULT_FILE, missing=known is None)
         priced, lacking = price_calls(traces.calls, table, dict(price_as))
         bill = trace_bill(priced, task)
     write_traces(out, priced, traces.problems, texts=texts)
     told = bill.to_json() | {"left": dict(traces.left), "problems": len(traces.problems), "no_price": lacking}
     atomic_write(out / "bill.json", json.dumps(told, indent=2, ensure_ascii=True).encode())
     atomic_write(out / "bill.html", bill_page(bill, traces, lacking).encode("utf-8", "replace"))
-    wanted = Wanted(suite, samples, seed, by, audit, grader)
+    wanted = Wanted(suite, samples, seed, by, audit, grader, known)
     sweep = None if suite is None else _write_suite(out, priced, wanted, dict(price_as))
     if as_json:
         print_json(told | {"sweep": None if sweep is None else str(sweep)})
@@ -144,6 +147,7 @@ def _write_suite(out: Path, priced: Sequence[Priced], wanted: Wanted, names: dic
     return write_suite(
         out / wanted.name, wanted.name, draw, calls=len(priced), seed=wanted.seed, by=wanted.by, audit=wanted.audit,
         grader=wanted.grader, incumbents=incumbents(draw, priced, names),
+        prices=None if wanted.prices is None else wanted.prices.read_bytes(),
     )  # fmt: skip
 
 

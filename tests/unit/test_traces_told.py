@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from router_lab.cli import cli
@@ -62,6 +63,21 @@ def test_the_command_that_is_suggested_mends_the_bill_as_it_stands(
     again = run(*call)
     assert "2 calls in 2 tasks: $0.0000800." in again.stdout and "no dollars known" not in again.stderr
     assert ("prices: evals/prices.yaml, over genai-prices" in again.stderr) == (file is None)
+
+
+def test_a_suites_sweep_goes_on_with_the_prices_that_the_bill_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    row = litellm()[0]
+    lines(tmp_path / "spend.jsonl", {**row, "spend": 0.5, "model": LACKS})
+    run("import", "spend.jsonl", "--out", "without", "--suite", "s")
+    text = (tmp_path / "without/s/prices.yaml").read_text()
+    assert "URL --prices without/s/prices.yaml\n" in text and yaml.safe_load(text) == {"models": {}}
+    run("prices", "add", LACKS, "--input", "1", "--output", "2", "--source", "us")
+    run("import", "spend.jsonl", "--out", "with", "--suite", "s")
+    given = (tmp_path / "evals/prices.yaml").read_bytes()
+    assert (tmp_path / "with/s/prices.yaml").read_bytes() == given and LACKS.encode() in given
 
 
 def test_a_format_that_the_file_has_not_is_said_with_the_one_that_it_has(tmp_path: Path) -> None:
