@@ -11,6 +11,7 @@ import click
 
 from router_lab.cli.common import EXISTING_FILE, FOLDER, echo, json_option, print_json, print_path, step
 from router_lab.cli.places import Place
+from router_lab.cli.prices import DEFAULT_FILE, price_file
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
 
@@ -34,7 +35,8 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Wanted:
-    """The suite that is asked for. name None: none."""
+    """The suite that is asked for. name None: none. prices: the file that its sweep goes on
+    with."""
 
     name: str | None
     samples: int
@@ -42,6 +44,7 @@ class Wanted:
     by: By
     audit: int
     grader: str | None
+    prices: Path | None
 
 
 @click.command("import", epilog=EXAMPLES)
@@ -50,7 +53,10 @@ class Wanted:
 @click.option(
     "--format", "format_", type=click.Choice(FORMATS), help="Default: told by what each file holds."
 )
-@click.option("--prices", type=EXISTING_FILE, help="A prices.yaml; default: genai-prices alone.")
+@click.option(
+    "--prices", type=EXISTING_FILE,
+    help=f"A prices.yaml, over genai-prices; default: {DEFAULT_FILE}, where there is one.",
+)  # fmt: skip
 @click.option(
     "--price-as", nargs=2, multiple=True, metavar="NAME MODEL",
     help="The traces' NAME of a model is MODEL (provider/model) in prices; repeatable.",
@@ -98,13 +104,17 @@ def import_traces(
         refuse_name(suite)
     with step(f"reading {len(sources)} source{'s' * (len(sources) > 1)}"):
         traces = read_traces(sources, format=format_, route=route)
-        priced, lacking = price_calls(traces.calls, PriceTable.load(prices), dict(price_as))
+        known = price_file(prices)
+        if prices is None and known is not None:
+            echo(f"prices: {known}, over genai-prices", err=True)
+        table = PriceTable.load(known or DEFAULT_FILE, missing=known is None)
+        priced, lacking = price_calls(traces.calls, table, dict(price_as))
         bill = trace_bill(priced, task)
     write_traces(out, priced, traces.problems, texts=texts)
     told = bill.to_json() | {"left": dict(traces.left), "problems": len(traces.problems), "no_price": lacking}
     atomic_write(out / "bill.json", json.dumps(told, indent=2, ensure_ascii=True).encode())
     atomic_write(out / "bill.html", bill_page(bill, traces, lacking).encode("utf-8", "replace"))
-    wanted = Wanted(suite, samples, seed, by, audit, grader)
+    wanted = Wanted(suite, samples, seed, by, audit, grader, known)
     sweep = None if suite is None else _write_suite(out, priced, wanted, dict(price_as))
     if as_json:
         print_json(told | {"sweep": None if sweep is None else str(sweep)})
@@ -137,6 +147,7 @@ def _write_suite(out: Path, priced: Sequence[Priced], wanted: Wanted, names: dic
     return write_suite(
         out / wanted.name, wanted.name, draw, calls=len(priced), seed=wanted.seed, by=wanted.by, audit=wanted.audit,
         grader=wanted.grader, incumbents=incumbents(draw, priced, names),
+        prices=None if wanted.prices is None else wanted.prices.read_bytes(),
     )  # fmt: skip
 
 

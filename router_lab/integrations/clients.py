@@ -21,14 +21,17 @@ from typing import Any, TypeVar, cast
 from router_lab.integrations.answers import Answer, field, read
 from router_lab.integrations.hosts import Host
 from router_lab.integrations.names import routes
-from router_lab.integrations.requesting import Frame, given, request_of, shortened
+from router_lab.integrations.requesting import Frame, conversation_of, given, request_of, shortened
 from router_lab.integrations.routing import Routing, arun, asked_of, run
-from router_lab.integrations.turns import Told, Turn
+from router_lab.integrations.telling import mark_within, marked, telling, told
+from router_lab.integrations.turns import Turn
 from router_lab.integrations.watching import watch
 from router_lab.runtime.clients import METHODS
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.store import PolicyStore
+
+__all__ = ["SESSION", "SUITE", "told", "wrap"]
 
 SESSION, SUITE = "x-router-lab-session", "x-router-lab-suite"
 _ANSWERS = {"openai_chat": "choices", "openai_responses": "output", "anthropic": "content"}
@@ -72,15 +75,6 @@ def wrap(
     return cast(Client, copied)
 
 
-def told(answer: object) -> Told | None:
-    """What was decided of a request, by its answer or stream; None of one that was not routed."""
-    for one in (answer, getattr(answer, "_raw_stream", None)):  # what the SDKs' stream helpers read
-        found = getattr(one, "_router_lab", None)
-        if isinstance(found, Told):
-            return found
-    return None
-
-
 class Job:
     """How requests of one API are made."""
 
@@ -92,8 +86,12 @@ class Job:
         return Host((self.api,), None, self.frame)
 
     def session(self, body: Mapping[str, Any]) -> str | None:
-        """The session that the caller named."""
-        return _header(body, SESSION)
+        """The session that the caller named by its header, or else otherwise."""
+        return _header(body, SESSION) or self.named(body)
+
+    def named(self, body: Mapping[str, Any]) -> str | None:
+        """The session by the conversation that the provider keeps."""
+        return conversation_of(body)
 
     def begin(self, body: Mapping[str, Any], stream: bool) -> Turn:
         """Who is asked first for what the caller asks."""
@@ -119,7 +117,7 @@ class Job:
         """The SDK's answer and what was read of it; of a stream, and of a raw response, nothing."""
         if wanted and isinstance(field(raw, _ANSWERS[self.api]), list):
             return raw, read(self.api, raw, turn.judged)
-        if not watch(raw, self.api, turn.finished, hides):
+        if not watch(raw, self.api, turn.finished, hides, lambda event: mark_within(event, turn.told)):
             turn.finished(Answer())
         return raw, None
 
@@ -145,7 +143,8 @@ def _created(job: Job, original: Method, /, **body: Any) -> Any:
         request, hides = job.request(turn, body)
         return job.seen(turn, original(**request), hides, not streams)
 
-    return _marked(*run(job.routing.calls(job.begin(body, streams)), call))
+    answer, turn = run(job.routing.calls(job.begin(body, streams)), call)
+    return marked(answer, turn.told)
 
 
 async def _acreated(job: Job, original: Method, /, **body: Any) -> Any:
@@ -157,14 +156,17 @@ async def _acreated(job: Job, original: Method, /, **body: Any) -> Any:
         request, hides = job.request(turn, body)
         return job.seen(turn, await original(**request), hides, not streams)
 
-    return _marked(*await arun(job.routing.calls(job.begin(body, streams)), call))
+    answer, turn = await arun(job.routing.calls(job.begin(body, streams)), call)
+    return marked(answer, turn.told)
 
 
 def _streamed(job: Job, resource: Any, original: Method, /, **body: Any) -> Any:
     """The SDKs' stream helpers: OpenAI's make a `create` of their own, which is routed already;
     Anthropic's post at once."""
-    if job.api != "anthropic" or not routes(body.get("model")):
+    if not routes(body.get("model")):
         return original(**body)
+    if job.api != "anthropic":
+        return telling(original(**body))
     turn = job.begin(body, stream=True)
     own = type(resource)(resource._client)
     post = own._post
@@ -175,17 +177,21 @@ def _streamed(job: Job, resource: Any, original: Method, /, **body: Any) -> Any:
             made = post(*args, **options)
             if isinstance(made, Awaitable):
                 return _awaited(job, turn, made)
-            return _marked(job.seen(turn, made, hides=False, wanted=False)[0], turn)
+            return _seen(job, turn, made)
 
     own._post = posted
     turn.reserve()  # before the caller enters it, as everywhere
     with _failing(turn):
-        return _marked(own.stream(**job.request(turn, body)[0]), turn)
+        return marked(telling(own.stream(**job.request(turn, body)[0])), turn.told)
 
 
 async def _awaited(job: Job, turn: Turn, made: Awaitable[object]) -> Any:
     with _failing(turn):
-        return _marked(job.seen(turn, await made, hides=False, wanted=False)[0], turn)
+        return _seen(job, turn, await made)
+
+
+def _seen(job: Job, turn: Turn, stream: object) -> Any:
+    return marked(job.seen(turn, stream, hides=False, wanted=False)[0], turn.told)
 
 
 @contextlib.contextmanager
@@ -195,13 +201,6 @@ def _failing(turn: Turn) -> Iterator[None]:
     except BaseException as error:
         turn.failed(error)
         raise
-
-
-def _marked(answer: Any, turn: Turn) -> Any:
-    if not isinstance(answer, dict):
-        with contextlib.suppress(Exception):  # a generator in a stream's place, say, takes no mark
-            answer._router_lab = turn.told
-    return answer
 
 
 def _copied(copy: Method, routing: Routing, frame: Frame, /, **options: Any) -> Any:

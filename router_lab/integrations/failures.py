@@ -36,7 +36,9 @@ def refused(error: BaseException) -> bool:
     if isinstance(error, RouterLabError):
         return True
     own = any(kind.__name__ == _OWN for kind in type(error).__mro__)
-    return _status(error) not in (None, 408, 504) and not own and not _lost(error)
+    status = _status(error)
+    # Below 400 the answer had begun: an error within a stream has the stream's own status.
+    return status is not None and status >= 400 and status not in (408, 504) and not own and not _lost(error)
 
 
 def _lost(error: BaseException) -> bool:

@@ -3,9 +3,11 @@ at a stream's end. What LiteLLM's plugin does, but for LiteLLM's own classes."""
 
 from __future__ import annotations
 
+import math
 import threading
 import warnings
 from collections.abc import Mapping
+from time import monotonic
 from typing import Any, NamedTuple
 
 from router_lab.integrations.answers import Answer, counts, field, used
@@ -27,6 +29,10 @@ API_OF = {
 }
 """The API of what LiteLLM calls a type of call."""
 _MOST_AT_ONCE = 10_000
+_MOST_OF_ALL = 10 * _MOST_AT_ONCE
+"""Requests under way of which the oldest are forgotten, whatever their age."""
+_LONGEST_S = 6_000.0
+"""Seconds after which LiteLLM gives a call up, unless it is told otherwise."""
 _STORE = ("name", "alias", "state", "verify", "public_key", "interval_s", "accept_older", "requires")
 _ROUTING = (
     "suite", "point", "allowed", "escalate", "session_turns", "session_tokens", "session_usd",
@@ -105,6 +111,7 @@ class Gateway:
         self._lock = threading.Lock()
         self._models: frozenset[str] = frozenset()
         self._hosts: dict[str, Host] = {}
+        self._old, self._crowded = frozenset[str](), -math.inf
 
     def begin(
         self, id: str, api: str, body: Mapping[str, Any], models: set[str], session: str | None
@@ -128,10 +135,20 @@ class Gateway:
             raise
         with self._lock:
             self._kept[id] = kept
-            lost = bounded(self._kept, _MOST_AT_ONCE) if len(self._kept) > _MOST_AT_ONCE else ()
+            lost = self._over() if len(self._kept) > _MOST_AT_ONCE else ()
         for other in lost:  # of which the gateway has told no end
             other.turn.failed(TimeoutError())
         return kept, request
+
+    def _over(self) -> list[Kept]:
+        """Where many are under way: those that were so a whole call's time ago, too, of which no
+        end will be told. The others may be alive, however many they are."""
+        now = monotonic()
+        if now - self._crowded < _LONGEST_S:
+            return bounded(self._kept, _MOST_OF_ALL)
+        lost = [self._kept.pop(id) for id in self._old if id in self._kept]
+        self._old, self._crowded = frozenset(self._kept), now
+        return lost
 
     def request(self, kept: Kept) -> dict[str, Any]:
         """The request of `kept` for who is asked now."""
@@ -170,7 +187,7 @@ class Gateway:
         if found is not None and not sent:
             found.turn.unsent()
         elif found is not None:
-            found.turn.failed(TimeoutError() if found.turn.begun else error)
+            found.turn.failed(error)
 
     def ended(self, id: str, answer: object) -> None:
         """A streamed answer has ended; `answer` as the gateway put it together."""

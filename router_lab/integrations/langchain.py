@@ -31,10 +31,12 @@ from router_lab.integrations.langchain_models import (
     Name,
     Seen,
     apis_of,
+    beside,
     body_of,
     placed,
+    shown,
 )
-from router_lab.integrations.requesting import Frame, longest
+from router_lab.integrations.requesting import RESPONSES, Frame, conversation_of, kept_as, longest, several
 from router_lab.integrations.routing import Asked, Routing, arun, run
 from router_lab.integrations.turns import Turn
 from router_lab.runtime.policy import Policy
@@ -42,6 +44,8 @@ from router_lab.runtime.store import PolicyStore
 
 _TOOLS = 1000
 _SHOWN = ("_StreamingCallbackHandler", "_V2StreamingCallbackHandler")
+_OF_TOOLS = "StreamToolCallHandler"
+"""Listens to what tools say (`stream_mode="tools"`), and to no model."""
 _ROLES = {"human": "user", "ai": "assistant", "system": "system"}
 
 
@@ -80,7 +84,7 @@ class Routed(AgentMiddleware[Any, Any, Any]):
 
         def call(turn: Turn) -> tuple[ModelResponse[Any], Answer | None]:
             with Seen() as seen:
-                response = handler(self._sent(turn, job, by_api))
+                response = handler(self._seen(turn, job, by_api))
             return response, _answer(turn, response, seen)
 
         return _told(*run(self.routing.calls(self._begin(job, by_api)), call))
@@ -94,7 +98,7 @@ class Routed(AgentMiddleware[Any, Any, Any]):
 
         async def call(turn: Turn) -> tuple[ModelResponse[Any], Answer | None]:
             with Seen() as seen:
-                response = await handler(self._sent(turn, job, by_api))
+                response = await handler(self._seen(turn, job, by_api))
             return response, _answer(turn, response, seen)
 
         return _told(*await arun(self.routing.calls(self._begin(job, by_api)), call))
@@ -104,15 +108,22 @@ class Routed(AgentMiddleware[Any, Any, Any]):
 
     def _begin(self, job: Job, by_api: Mapping[str, BaseChatModel]) -> Turn:
         config = _config()
+        job.shown = _shown(job.request.model, config)
         thread = (config.get("configurable") or {}).get("thread_id")
         tools = "".join(map(self._text, job.request.tools))
+        said = [beside(one, job.request.model_settings) for one in by_api.values()]
+        kept = next(filter(None, map(kept_as, said)), None)
         asked = Asked(
             job.plain,
-            session=None if thread is None else str(thread),
+            session=next(filter(None, map(conversation_of, said)), None) if thread is None else str(thread),
+            continues=kept,
             around=[part for part in (job.system, tools) if part],
-            stream=_shown(job.request.model, config),
+            stream=job.shown,
+            answers=max(several(one.get("n")) for one in said),
         )
-        return self.routing.begin(asked, Host(tuple(sorted(by_api)), None, self._frame))
+        # What the provider keeps, only its own API can go on from.
+        apis = (RESPONSES,) if kept is not None and RESPONSES in by_api else tuple(sorted(by_api))
+        return self.routing.begin(asked, Host(apis, None, self._frame))
 
     def _text(self, tool: Any) -> str:
         """A tool as a text, for its size: its schema is made once."""
@@ -125,6 +136,11 @@ class Routed(AgentMiddleware[Any, Any, Any]):
             self._texts.clear()
         self._texts[id(tool)] = (tool, text)
         return text
+
+    def _seen(self, turn: Turn, job: Job, by_api: Mapping[str, BaseChatModel]) -> ModelRequest[Any]:
+        """The agent's request, by a model that says of what is shown as it comes who answers."""
+        sent = self._sent(turn, job, by_api)
+        return sent.override(model=shown(sent.model, turn)) if job.shown else sent
 
     def _sent(self, turn: Turn, job: Job, by_api: Mapping[str, BaseChatModel]) -> ModelRequest[Any]:
         """The agent's request, for who is asked now."""
@@ -152,10 +168,10 @@ class Routed(AgentMiddleware[Any, Any, Any]):
 
 
 class Job:
-    """One request as the agent makes it."""
+    """One request as the agent makes it. shown: its answer is seen as it comes."""
 
     def __init__(self, request: ModelRequest[Any]) -> None:
-        self.request = request
+        self.request, self.shown = request, False
         self._systems = [one for one in request.messages if isinstance(one, SystemMessage)]
         self._turns = [one for one in request.messages if not isinstance(one, SystemMessage)]
         own = [] if request.system_message is None else [request.system_message]
@@ -194,7 +210,8 @@ def _shown(model: BaseChatModel, config: Mapping[str, Any]) -> bool:
     """Whether an answer is shown as it comes: somebody listens to its tokens."""
     callbacks = config.get("callbacks")
     handlers = getattr(callbacks, "handlers", callbacks) or ()
-    listening = any(kind.__name__ in _SHOWN for one in handlers for kind in type(one).__mro__)
+    kinds = [{kind.__name__ for kind in type(one).__mro__} for one in handlers]
+    listening = any(not names.isdisjoint(_SHOWN) and _OF_TOOLS not in names for names in kinds)
     return listening or getattr(model, "streaming", False) is True
 
 

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
 from typing import Any, NamedTuple
 
+from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.language_models import BaseChatModel
 
 from router_lab.integrations.answers import read
+from router_lab.integrations.turns import Turn
 from router_lab.runtime.errors import PolicyError
 
 _APIS = {"ChatOpenAI": ("openai_chat", "openai_responses"), "ChatAnthropic": ("anthropic",)}
@@ -78,6 +80,29 @@ class Seen:
         return read("openai_responses", self._raw[-1].parse()).signals if self._raw else {}
 
 
+class Shown(BaseCallbackHandler):
+    """Tells a turn that its answer is being shown, with the first part of it."""
+
+    run_inline = True  # before anybody sees that part
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+
+    def on_llm_new_token(self, *_: Any, **__: Any) -> None:
+        self._turn.begun = True
+
+    def on_stream_event(self, *_: Any, **__: Any) -> None:
+        self._turn.begun = True
+
+
+def shown(model: BaseChatModel, turn: Turn) -> BaseChatModel:
+    """A copy of the model for this turn, whose every token says in its metadata who answers."""
+    own = model.callbacks
+    handlers = [*(own.handlers if isinstance(own, BaseCallbackManager) else own or ()), Shown(turn)]
+    metadata = {**(model.metadata or {}), "router_lab": turn.told.headers()}
+    return model.model_copy(update={"callbacks": handlers, "metadata": metadata})
+
+
 def apis_of(model: BaseChatModel) -> tuple[str, ...]:
     """The APIs that a model speaks; PolicyError for one that none was measured through, or whose
     requests go elsewhere than their model's name says (a deployment of Azure's)."""
@@ -95,6 +120,11 @@ def body_of(given: BaseChatModel, settings: Mapping[str, Any]) -> dict[str, Any]
     always = {**(getattr(given, "model_kwargs", None) or {}), **(getattr(given, "extra_body", None) or {})}
     whole = {**always, **(settings.get("extra_body") or {})}
     return {name: value for name, value in whole.items() if name not in _BESIDE}
+
+
+def beside(given: BaseChatModel, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What a request says beside its messages, wherever the user said it."""
+    return {"n": getattr(given, "n", None), **settings, **body_of(given, settings)}
 
 
 def _renamed(name: Name) -> tuple[BaseChatModel, tuple[str, ...]]:

@@ -29,7 +29,7 @@ from router_lab.integrations.clients import Job, replace
 from router_lab.integrations.gateway import API_OF, Gateway, settings_of
 from router_lab.integrations.hosts import Host
 from router_lab.integrations.names import routes
-from router_lab.integrations.requesting import DICTS, Frame
+from router_lab.integrations.requesting import DICTS, Frame, conversation_of
 from router_lab.integrations.routing import Routing, arun
 from router_lab.integrations.turns import Turn
 from router_lab.runtime.budget import BudgetExceeded
@@ -189,11 +189,11 @@ def _router() -> Any:
 
 
 def _session(data: Mapping[str, Any], caller: object = None) -> str | None:
-    """The session's name as LiteLLM has read it from headers, metadata or the body; with the hash
-    that it has of the caller's key, for two callers may give theirs the same name."""
+    """The session's name as LiteLLM has read it, or the conversation that the provider keeps; with
+    the hash of the caller's key, for two callers may give theirs the same name."""
     metadata = data.get("metadata") or data.get("litellm_metadata")
     named = metadata.get("session_id") if isinstance(metadata, DICTS) else None
-    found = data.get("litellm_session_id") or named
+    found = data.get("litellm_session_id") or named or conversation_of(data)
     if not found:
         return None
     key = getattr(caller, "token", None)
@@ -265,8 +265,8 @@ class RouterJob(Job):
     def host(self) -> Host:
         return Host((self.api,), frozenset(self._router.get_model_names()), self.frame)
 
-    def session(self, body: Mapping[str, Any]) -> str | None:
-        return super().session(body) or _session(body)
+    def named(self, body: Mapping[str, Any]) -> str | None:
+        return _session(body)
 
     def request(self, turn: Turn, body: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
         request, wished = super().request(turn, body)

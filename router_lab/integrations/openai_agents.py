@@ -21,12 +21,13 @@ from agents.model_settings import ModelSettings
 from agents.models.interface import Model, ModelProvider
 
 from router_lab.integrations.answers import Answer, read
-from router_lab.integrations.clients import SESSION, SUITE, told
+from router_lab.integrations.clients import SESSION, SUITE
 from router_lab.integrations.framing import Framed, at_most, bare, counted, framed
 from router_lab.integrations.hosts import Host
 from router_lab.integrations.names import routes
-from router_lab.integrations.requesting import Frame, conversation, longest
+from router_lab.integrations.requesting import RESPONSES, Frame, conversation, longest, several
 from router_lab.integrations.routing import Asked, Routing, arun
+from router_lab.integrations.telling import marked, told
 from router_lab.integrations.turns import Turn
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.store import PolicyStore
@@ -36,10 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RoutedModel", "RoutedProvider", "told"]
 
-_RESPONSES = "openai_responses"
 _CHOSEN = ("temperature", "top_p", "frequency_penalty", "presence_penalty", "reasoning", "verbosity")
 """What makes another candidate of a model, in the SDK's words."""
-_SERVED = Host(("openai_chat", _RESPONSES))
+_SERVED = Host(("openai_chat", RESPONSES))
 
 
 class RoutedProvider(ModelProvider):
@@ -67,7 +67,7 @@ class RoutedProvider(ModelProvider):
         self._others = others or MultiProvider(openai_client=openai_client)
         self._frame = frame
         self._by_api: dict[str, ModelProvider] = {
-            api: OpenAIProvider(openai_client=openai_client, use_responses=api == _RESPONSES)
+            api: OpenAIProvider(openai_client=openai_client, use_responses=api == RESPONSES)
             for api in _SERVED.apis or ()
         }
 
@@ -98,7 +98,7 @@ class Call(NamedTuple):
     def turns(self) -> list[dict[str, Any]]:
         """The messages as dicts, in the form of the Responses API."""
         body = [{"role": "user", "content": self.input}] if isinstance(self.input, str) else self.input
-        return cast(list[dict[str, Any]], conversation(_RESPONSES, {"input": body}))
+        return cast(list[dict[str, Any]], conversation(RESPONSES, {"input": body}))
 
 
 class RoutedModel(Model):
@@ -132,7 +132,7 @@ class RoutedModel(Model):
 
         plan: Any = self._routing.calls(self._begin(asked, stream=False))
         response, turn = await arun(plan, call)
-        return cast(ModelResponse, _marked(response, turn))
+        return cast(ModelResponse, marked(response, turn.told))
 
     async def stream_response(
         self,
@@ -155,10 +155,16 @@ class RoutedModel(Model):
         ended = Answer()
         try:
             while event is not None:
-                if (response := getattr(event, "response", None)) is not None:
-                    _marked(response, turn)
-                    if response.usage is not None:
-                        ended = _answer(_api(turn), response)
+                response = getattr(event, "response", None)
+                # The runner makes an answer of its own, of the items.
+                for one in (
+                    response,
+                    getattr(event, "item", None),
+                    *(getattr(response, "output", None) or ()),
+                ):
+                    marked(one, turn.told)
+                if response is not None and response.usage is not None:
+                    ended = _answer(_api(turn), response)
                 yield event
                 event = await anext(events, None)
         finally:
@@ -171,18 +177,23 @@ class RoutedModel(Model):
             [getattr(one, name, None) for name in ("name", "description", "params_json_schema")]
             for one in tools
         ] + [[one.tool_name, one.tool_description, one.input_json_schema] for one in handoffs]
-        kept_by = asked.kept.get("conversation_id") or asked.kept.get("previous_response_id")
+        kept_by = asked.kept.get("previous_response_id") or asked.kept.get("conversation_id")
+        own = {
+            **(asked.settings.extra_args or {}),
+            **cast(Mapping[str, Any], asked.settings.extra_body or {}),
+        }
         host = _SERVED._replace(frame=self._frame)
         return self._routing.begin(
             Asked(
                 asked.turns,
                 asked.suite or self._routing.suite_of(self._name),
                 asked.session,
-                asked.kept.get("previous_response_id") or asked.kept.get("conversation_id"),
+                kept_by,
                 [part for part in (asked.system, told_of) if part],
                 stream=stream,
+                answers=several(own.get("n")),
             ),
-            host._replace(apis=(_RESPONSES,)) if kept_by else host,
+            host._replace(apis=(RESPONSES,)) if kept_by else host,
         )
 
     def _sent(self, turn: Turn, asked: Call) -> tuple[Model, str | None, Any, ModelSettings]:
@@ -235,7 +246,7 @@ def _settings(
     if longest(api, body) is not None and given.max_tokens is not None:
         left.append("max_tokens")
     changes |= dict.fromkeys(left)
-    if api == _RESPONSES:
+    if api == RESPONSES:
         # The SDK sends text and include with parts of its own, which a body would replace.
         verbosity = (body.pop("text", None) or {}).get("verbosity")
         changes |= {"verbosity": verbosity} if verbosity else {}
@@ -248,19 +259,14 @@ def _settings(
 
 
 def _api(turn: Turn) -> str:
-    return _RESPONSES if bare(turn) else turn.decision.api
+    return RESPONSES if bare(turn) else turn.decision.api
 
 
 def _answer(api: str, response: Any) -> Answer:
     usage = response.usage
     details = getattr(usage, "input_tokens_details", None)
-    found = read(_RESPONSES, {"output": response.output})
+    found = read(RESPONSES, {"output": response.output})
     return found._replace(
         used=counted(api, usage.input_tokens, usage.output_tokens, getattr(details, "cached_tokens", 0) or 0),
         id=getattr(response, "response_id", None) or getattr(response, "id", None),
     )
-
-
-def _marked(answer: Any, turn: Turn) -> Any:
-    answer._router_lab = turn.told
-    return answer

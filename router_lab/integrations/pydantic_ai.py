@@ -30,7 +30,7 @@ from router_lab.integrations.answers import Answer, read
 from router_lab.integrations.framing import at_most, bare, counted, framed, without
 from router_lab.integrations.hosts import Host
 from router_lab.integrations.pydantic_ai_messages import Job, text_of
-from router_lab.integrations.requesting import Frame, longest
+from router_lab.integrations.requesting import RESPONSES, Frame, longest, several
 from router_lab.integrations.routing import Asked, Routing, arun
 from router_lab.integrations.turns import Turn
 from router_lab.runtime.errors import PolicyError
@@ -47,6 +47,9 @@ _CHOSEN = (
     "openai_reasoning_effort", "openai_text_verbosity", "anthropic_thinking", "anthropic_effort",
 )  # fmt: skip
 """What makes another candidate of a model, in Pydantic AI's words."""
+_KEPT = ("openai_previous_response_id", "openai_conversation_id")
+"""By which the provider's copy of a conversation is gone on with; "auto" leaves out of the request
+what the history holds, which is counted."""
 
 
 class RoutedModel(WrapperModel):
@@ -139,17 +142,26 @@ class RoutedModel(WrapperModel):
         return Job(messages, merge_model_settings(self.wrapped.settings, settings) or {}, parameters)
 
     def _begin(self, job: Job, stream: bool) -> Turn:
-        session = next(
+        own, settings = job.settings.get("extra_body"), job.settings
+        answer, whole = (None if (one := settings.get(name)) == "auto" else one for name in _KEPT)
+        run = next(
             (one.conversation_id for one in reversed(job.messages) if isinstance(one, ModelRequest)), None
         )
         tools = [
             [one.name, one.description, one.parameters_json_schema]
             for one in (*job.parameters.function_tools, *job.parameters.output_tools)
         ]
-        around = [part for part in (job.system, tools) if part]
-        return self.routing.begin(
-            Asked([one.plain for one in job.turns], session=session, around=around, stream=stream), self._host
+        asked = Asked(
+            [one.plain for one in job.turns],
+            session=whole or run,
+            continues=answer or whole,
+            around=[part for part in (job.system, tools) if part],
+            stream=stream,
+            answers=several(own.get("n") if isinstance(own, Mapping) else None),
         )
+        # What the provider keeps, only its own API can go on from.
+        only = asked.continues is not None and RESPONSES in self._by_api
+        return self.routing.begin(asked, self._host._replace(apis=(RESPONSES,)) if only else self._host)
 
     def _sent(self, turn: Turn, job: Job) -> tuple[str, Model, list[ModelMessage], ModelSettings]:
         """Who is asked now, through which API, and with what."""

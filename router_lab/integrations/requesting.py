@@ -17,6 +17,8 @@ Frame = Literal["measured", "caller"]
 system message other than the measured one is refused. caller: his messages, system message and
 tools go as they are, with the measured model, effort and lengths; of that nothing was shown."""
 
+RESPONSES = "openai_responses"
+"""The only API through which a conversation that the provider keeps goes on."""
 LENGTHS = {
     "openai_chat": ("max_completion_tokens", "max_tokens"),
     "openai_responses": ("max_output_tokens",),
@@ -55,6 +57,27 @@ def conversation(api: str, body: Mapping[str, Any]) -> str | list[dict[str, Any]
     if isinstance(found, str) or not isinstance(found, Iterable):  # which the provider refuses
         return found if isinstance(found, str) else ""
     return [plain for one in found if (plain := _plain(one)) is not None]
+
+
+def several(count: object) -> int:
+    """How many answers a request asks for at once, by its `n`; what is no count of any is the
+    provider's to refuse."""
+    return count if type(count) is int and count > 1 else 1
+
+
+def kept_as(body: Mapping[str, Any]) -> str | None:
+    """By which id the provider keeps the conversation that a request goes on with: its last
+    answer's, or its own; None where the request holds all of it."""
+    found = body.get("previous_response_id")
+    return found if isinstance(found, str) and found else conversation_of(body)
+
+
+def conversation_of(body: Mapping[str, Any]) -> str | None:
+    """The id of the conversation that the provider keeps, the same in all its requests."""
+    found = body.get("conversation")
+    if isinstance(found, DICTS):
+        found = found.get("id")
+    return found if isinstance(found, str) and found else None
 
 
 def size_of(value: object) -> int:

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 from router_lab.integrations.answers import Answer
 from router_lab.integrations.hosts import Host, Servable, profile_of
 from router_lab.integrations.names import ToldOnce, unknown_suite
-from router_lab.integrations.requesting import PLAIN, SYSTEM, conversation, opening, size_of
+from router_lab.integrations.requesting import PLAIN, SYSTEM, conversation, kept_as, opening, several, size_of
 from router_lab.integrations.sessions import Allowance, Served, Sessions
 from router_lab.integrations.turns import Request, Turn
 from router_lab.runtime.artifact import load_policy
@@ -52,8 +52,8 @@ _ANY_HOST = Host()
 class Asked(NamedTuple):
     """What a host is asked. messages: a text, or messages (dicts), as `Policy.decide` takes them.
     session: the user's own name of it; turns of a conversation without one are known by how it
-    begins. continues: the id of the answer that this goes on from, where the provider keeps the
-    conversation. around: what else is sent (system message, tools), for its size. stream: the
+    begins. continues: where the provider keeps the conversation, its id, or that of the answer that
+    this goes on from. around: what else is sent (system message, tools), for its size. stream: the
     answer is shown as it comes, and never judged. answers: how many are asked for at once."""
 
     messages: str | Sequence[Mapping[str, Any]]
@@ -70,9 +70,9 @@ def asked_of(
 ) -> Asked:
     """What a request of `api` asks; `session` as the host knows its name."""
     around = tuple(filter(None, (body.get(SYSTEM.get(api, "")), body.get("tools"))))
-    known = continues if isinstance(continues := body.get("previous_response_id"), str) else None
-    answers = max(several, 1) if type(several := body.get("n")) is int else 1
-    return Asked(conversation(api, body), suite, session, known, around, stream, answers)
+    answers = several(body["n"]) if "n" in body else 1
+    kept = kept_as(body) if "previous_response_id" in body or "conversation" in body else None
+    return Asked(conversation(api, body), suite, session, kept, around, stream, answers)
 
 
 class Routing:
@@ -257,10 +257,9 @@ class Routing:
         over, None where none are named."""
         policy = self.serving
         spec = policy.spec
-        days = [day for day in spec.retires or () if day is not None]
         found: dict[str, Any] = {
             "ok": True, "serves": True, "policy": spec.name, "revision": policy.revision,
-            "policy_expires": spec.expires, "retires": min(days, default=None),
+            "policy_expires": spec.expires, "retires": spec.first_retirement,
         }  # fmt: skip
         if isinstance(self.policy, PolicyStore):
             status = self.policy.status

@@ -115,8 +115,8 @@ class Turn:
         """To be set by the host, before it asks for `told`: the caller's arguments that were left
         out."""
         self.begun = False
-        """To be set by the host: whether a stream's headers were written, so a provider is at
-        work."""
+        """To be set by the host: whether a stream's headers were written, or a part of it shown, so
+        that a provider is at work, and nobody can take its place."""
         log = routing.log
         if log is not None:
             said = None if log_id is not None else request.asked["prompt"]  # once for a request
@@ -214,9 +214,9 @@ class Turn:
     def failed(self, error: BaseException) -> Turn | None:
         """Who is asked after a call that gave no answer; None where the error is the caller's own,
         or nobody is left."""
-        failure = failure_of(error)
+        failure = None if self.begun else failure_of(error)
         held, self._held = self._held, None
-        if held is not None and refused(error):
+        if held is not None and not self.begun and refused(error):
             held.release()  # before any work was done
         elif held is not None:
             held.__exit__()

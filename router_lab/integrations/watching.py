@@ -8,15 +8,22 @@ from typing import Any
 from router_lab.integrations.answers import Answer, Stream
 
 
-def watch(stream: Any, api: str, ended: Callable[[Answer], None], hides: bool) -> bool:
+def watch(
+    stream: Any,
+    api: str,
+    ended: Callable[[Answer], None],
+    hides: bool,
+    passed: Callable[[object], None] = lambda event: None,
+) -> bool:
     """Have `ended` called once, with what the stream's events told, when it ends, fails or is
-    dropped. hides: the event that tells nothing but the usage is not passed on. False for what is
-    no stream of the SDKs, or holds its events otherwise than they do."""
+    dropped, and `passed` with each event that its user sees. hides: the event that tells nothing
+    but the usage is not passed on. False for what is no stream of the SDKs, or holds its events
+    otherwise than they do."""
     events = getattr(stream, "_iterator", None)
     if hasattr(events, "__anext__"):
-        stream._iterator = Awaited(events, api, ended, hides)
+        stream._iterator = Awaited(events, api, ended, hides, passed)
     elif hasattr(events, "__next__"):
-        stream._iterator = Watched(events, api, ended, hides)
+        stream._iterator = Watched(events, api, ended, hides, passed)
     else:
         return False
     return True
@@ -25,8 +32,15 @@ def watch(stream: Any, api: str, ended: Callable[[Answer], None], hides: bool) -
 class _Ending:
     """Tells of the end once, also where nobody reads on."""
 
-    def __init__(self, events: Any, api: str, ended: Callable[[Answer], None], hides: bool) -> None:
-        self._events, self._seen, self._hides = events, Stream(api), hides
+    def __init__(
+        self,
+        events: Any,
+        api: str,
+        ended: Callable[[Answer], None],
+        hides: bool,
+        passed: Callable[[object], None],
+    ) -> None:
+        self._events, self._seen, self._hides, self._passed = events, Stream(api), hides, passed
         self._ended: Callable[[Answer], None] | None = ended
 
     def _end(self) -> None:
@@ -49,6 +63,7 @@ class Watched(_Ending):
             while True:
                 event: object = next(self._events)
                 if not (self._seen.see(event) and self._hides):
+                    self._passed(event)
                     return event
         except BaseException:
             self._end()
@@ -66,6 +81,7 @@ class Awaited(_Ending):
             while True:
                 event: object = await anext(self._events)
                 if not (self._seen.see(event) and self._hides):
+                    self._passed(event)
                     return event
         except BaseException:
             self._end()

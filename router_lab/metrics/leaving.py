@@ -12,19 +12,24 @@ from router_lab.runtime.standing import in_place
 SOON_DAYS = 30
 
 
-def retiring_soon(policy: Policy, day: dt.date) -> tuple[str, ...]:
+def retiring_soon(policy: Policy, day: dt.date, *, gone: bool = False) -> tuple[str, ...]:
     """A sentence on each candidate that `policy` uses and that retires within SOON_DAYS after
-    `day`, the first first."""
+    `day`, the first first; with `gone` also on those that have retired by then."""
     spec, told = policy.spec, list[tuple[int, str]]()
     for column in _used(spec):
         own = spec.retires[column] if spec.retires else None
-        left = -1 if own is None else (dt.date.fromisoformat(own) - day).days
-        if 0 < left <= SOON_DAYS:
-            name = str(spec.candidates[column])
-            who = f"the reference, {name}," if column == spec.reference else name
-            days = f"{left} day{'s' * (left != 1)}"
-            told.append((left, f"{who} retires on {own}, in {days}"))
-    return tuple(f"{text}: fit again without it by then" for _, text in sorted(told))
+        if own is None or (left := (dt.date.fromisoformat(own) - day).days) > SOON_DAYS:
+            continue
+        if left <= 0 and not gone:
+            continue
+        name = str(spec.candidates[column])
+        who = f"the reference, {name}," if column == spec.reference else name
+        if left > 0:
+            when = f"retires on {own}, in {left} day{'s' * (left != 1)}: fit again without it by then"
+        else:
+            when = f"retired on {own} and serves nothing any more: fit again without it"
+        told.append((left, f"{who} {when}"))
+    return tuple(text for _, text in sorted(told))
 
 
 def _used(spec: PolicySpec) -> list[int]:

@@ -142,7 +142,7 @@ def rollback(
     further back. to: the number of a release in the history, or the first digits of its revision,
     instead. The rest as for `publish`. Raises InputError, naming what can be gone back to, when
     nothing is published, nothing is left to go back to, or the earlier revision is gone or
-    damaged.
+    damaged; warns as `publish`, and of candidates that have retired.
     """
     folder = local_path(folder)
     if not any(os.path.lexists(folder / name) for name in (RELEASE, HISTORY)):
@@ -157,11 +157,12 @@ def rollback(
         line = _next_back(release_state, back) if to is None else _named(release_state, str(to))
         others = f"; what else can be gone back to: {_listed(back, line)}"
         try:
-            name = load_policy(find_revision(folder, line.revision), name=current.name).spec.name
+            policy = load_policy(find_revision(folder, line.revision), name=current.name)
         except PolicyError as error:
             raise InputError(f"{folder}: release {line} cannot be put back: {error}{others}") from error
+        _warn_of_retiring(policy, how.now, gone=True)
         release = Release(
-            name,
+            policy.spec.name,
             current.alias,
             release_state.number + 1,
             line.revision,
@@ -261,9 +262,13 @@ def _gated(policy: Policy, gate: Mapping[str, object] | None, force: bool, now: 
             f"{policy.spec.name}: {reason}; run `router-lab gate … --write-json gate.json` and publish with --gate "
             "gate.json, or --force, which leaves a trace"
         )
-    for text in retiring_soon(policy, day):
-        warnings.warn(f"{policy.spec.name}: {text}", RouterLabWarning, stacklevel=3)
+    _warn_of_retiring(policy, now)
     return word if word in ("pass", "fail") else "inconclusive"
+
+
+def _warn_of_retiring(policy: Policy, now: dt.datetime, gone: bool = False) -> None:
+    for text in retiring_soon(policy, now.astimezone(dt.UTC).date(), gone=gone):
+        warnings.warn(f"{policy.spec.name}: {text}", RouterLabWarning, stacklevel=4)
 
 
 def _refuse_alias(alias: str) -> None:

@@ -332,6 +332,11 @@ class PolicySpec:
     def candidates(self) -> tuple[Candidate, ...]:
         return tuple(profile.candidate for profile in self.profiles)
 
+    @property
+    def first_retirement(self) -> str | None:
+        """The first of the days in `retires`; None where nobody retires."""
+        return min((day for day in self.retires if day is not None), default=None)
+
     def coverage_needed(self, row: int) -> float:
         """Least coverage for a prompt of the suite in this row of the tables, POOLED = of none
         that is known."""

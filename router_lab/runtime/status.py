@@ -33,6 +33,10 @@ class Status(NamedTuple):
     one before it, where that was damaged, or after a rollback), `default`."""
     expires: float | None = None
     """When the release that serves is over: it serves on, and no host takes it anew."""
+    policy_expires: str | None = None
+    """UTC date from which on the policy that serves decides the reference."""
+    retires: str | None = None
+    """UTC date on which the first of its candidates retires, and serves nothing more."""
 
 
 class StatusReporter:

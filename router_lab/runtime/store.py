@@ -134,11 +134,13 @@ class PolicyStore:
 
     @property
     def status(self) -> Status:
-        serves = self._serves
+        serves, policy = self._serves, self._policy
         return self._reporter.now._replace(
-            revision=self._policy.revision,
+            revision=policy.revision,
             release=self._last_good.known.release,
             expires=None if serves is None else serves.expires,
+            policy_expires=policy.spec.expires,
+            retires=policy.spec.first_retirement,
         )
 
     def decide(self, prompt: str | list[dict[str, Any]], **asked: Any) -> Decision:

@@ -40,37 +40,42 @@ def price_calls(
     """Every call with its dollars, and for each model without a price the reason.
 
     names: by a model's name in the source, its name in prices (`provider/model`). A call that
-    failed before it had tokens costs what the source says, else nothing.
+    failed before it had tokens costs what the source says, else nothing. The reason is that of the
+    model's earliest call, so that a price that mends it holds for all of them.
     """
-    found, lacking = list[Priced](), dict[str, str]()
+    found, lacking = list[Priced](), dict[str, tuple[dt.datetime, str]]()
     for call in calls:
-        priced = _priced(call, table, names or {}, lacking)
+        day = call.started or dt.datetime.combine(today(), dt.time(12), dt.UTC)
+        priced, why = _priced(call, table, names or {}, day)
         found.append(priced)
-    return found, lacking
+        if why and (call.model not in lacking or day < lacking[call.model][0]):
+            lacking[call.model] = (day, why)
+    return found, {model: why for model, (_, why) in lacking.items()}
 
 
-def _priced(call: TracedCall, table: PriceTable, names: Mapping[str, str], lacking: dict[str, str]) -> Priced:
-    day = call.started or dt.datetime.combine(today(), dt.time(12), dt.UTC)
+def _priced(
+    call: TracedCall, table: PriceTable, names: Mapping[str, str], day: dt.datetime
+) -> tuple[Priced, str]:
+    """A call with its dollars, and why they are not known, "" where they are."""
     known, why = _known(call, table, names, day)
     if known is None or call.tokens is None:
         if call.usd is not None:
-            return Priced(call, call.usd, 0.0 if call.usd == 0 else None, "source")
+            return Priced(call, call.usd, 0.0 if call.usd == 0 else None, "source"), ""
         if call.tokens is None and call.error is not None:
-            return Priced(call, 0.0, 0.0, None)
-        lacking.setdefault(
-            call.model, why if call.tokens is not None else "the source counts no tokens of it"
-        )
-        return Priced(call, None, None, None)
+            return Priced(call, 0.0, 0.0, None), ""
+        none = Priced(call, None, None, None)
+        return none, why if call.tokens is not None else "the source counts no tokens of it"
     name, rates = known
     try:
         whole = rates.cost(call.tokens, call.tier)
         read = rates.cost(call.tokens._replace(output=0, reasoning=0), call.tier)
     except InputError as error:
         if call.usd is None:
-            lacking.setdefault(call.model, str(error))
-        return Priced(call, call.usd, None, None if call.usd is None else "source")
+            return Priced(call, None, None, None), str(error)
+        return Priced(call, call.usd, None, "source"), ""
     usd = whole if call.usd is None else call.usd
-    return Priced(call, usd, usd * read / whole if whole > 0 else 0.0, name if call.usd is None else "source")
+    part = usd * read / whole if whole > 0 else 0.0
+    return Priced(call, usd, part, name if call.usd is None else "source"), ""
 
 
 def _known(

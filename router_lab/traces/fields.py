@@ -107,6 +107,16 @@ def dollars(value: object) -> float | None:
     return None if found is None or found > GREATEST else found
 
 
+def credited(value: object) -> float:
+    """Dollars below 0, as a refund has them, without their sign; 0 of anything else."""
+    flipped: object = None
+    if isinstance(value, str):
+        flipped = value.strip()[1:] if value.strip().startswith("-") else None
+    elif isinstance(value, int | float):
+        flipped = -value
+    return dollars(flipped) or 0.0
+
+
 def count(value: object) -> int | None:
     """A whole number of tokens."""
     found = number(value)

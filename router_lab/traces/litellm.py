@@ -13,6 +13,7 @@ from router_lab.traces.fields import (
     Json,
     beginning,
     between,
+    credited,
     dollars,
     first,
     flat,
@@ -26,6 +27,7 @@ from router_lab.traces.records import Record
 from router_lab.traces.usage import usage_tokens
 
 TEXTS = ("messages", "response", "output", "proxy_server_request")
+CREDIT = "a refund or correction (a spend below 0, without tokens)"
 NO_KEY = ("", "Cache OFF", "None", None)
 
 
@@ -35,13 +37,37 @@ def claims(value: Json) -> bool:
 
 
 def read(records: Sequence[Record], file: str) -> tuple[list[TracedCall], list[Problem], Counter[str]]:
-    calls, wrong, left = list[TracedCall](), list[Problem](), Counter[str]()
+    calls, left = list[TracedCall](), Counter[str]()
+    credits, asked = list[float](), 0
     for record in records:
+        credit = credited(record.value.get("spend"))
+        credits += [credit] if credit else []
         if text(record.value.get("model")) is None and not record.value.get("status"):
-            left["a spend that is no model call (no model)"] += 1
-        else:
-            calls.append(_call(record, file))
-    return calls, wrong, left
+            left[CREDIT if credit else "a spend that is no model call (no model)"] += 1
+            continue
+        call = _call(record, file)
+        if credit and not _worked(call):
+            left[CREDIT] += 1
+            continue
+        calls.append(call)
+        asked += bool(credit)
+    return calls, [Problem(file, "the file", _credits(credits, asked))] if credits else [], left
+
+
+def _worked(call: TracedCall) -> bool:
+    """Whether a row is a call that was made: it has tokens, or an error."""
+    return call.error is not None or (call.tokens is not None and call.tokens.input + call.tokens.output > 0)
+
+
+def _credits(credits: Sequence[float], asked: int) -> str:
+    """What is said of a file's spends below 0; `asked` of them are calls."""
+    rows = (
+        f"{len(credits):,} row{'s' * (len(credits) > 1)} with a spend below 0, -${sum(credits):,.6g} in all"
+    )
+    rule = "refunds and corrections lower no figure here; take them off yourself where they are right"
+    return f"{rows}: {rule}" + (
+        f" (calls among them, which count at list prices: {asked:,})" if asked else ""
+    )
 
 
 def _call(record: Record, file: str) -> TracedCall:

@@ -44,6 +44,11 @@ def read_traces(sources: Sequence[Path], *, format: str | None = None, route: st
             if records or not wrong:
                 problems.append(Problem(str(path), "the file", _unknown(records)))
             continue
+        claimed = [FORMATS[name].claims(record.value) for record in records]
+        if format is not None and not all(claimed):
+            problems.append(Problem(str(path), "the file", _forced(format, records)))
+            if not any(claimed):
+                continue
         formats[str(path)] = name
         found, broken, others = _read(name, records, str(path))
         calls += found
@@ -109,6 +114,16 @@ def _rerouted(calls: Sequence[TracedCall], route: str) -> list[TracedCall]:
     return [c if own is None else replace(c, route=own) for c, own in zip(calls, found, strict=True)]
 
 
+def _forced(format: str, records: Sequence[Record]) -> str:
+    """Of a file that holds what the format that is named for it does not know."""
+    looks, asked = sniffed(records), f"was to be read as `{format}` (--format {format})"
+    if looks is None:
+        return f"{asked}, and {_unknown(records)}"
+    if looks == format:
+        return f"{asked}, and holds records of no such format, too"
+    return f"{asked}, and looks like `{looks}` ({FORMATS[looks].what}): leave --format out, or name `{looks}`"
+
+
 def _unknown(records: Sequence[Record]) -> str:
     keys = sorted(map(str, records[0].value))[:8] if records else []
     known = ", ".join(FORMATS)
@@ -117,6 +132,7 @@ def _unknown(records: Sequence[Record]) -> str:
 
 def _nothing(sources: Sequence[Path], problems: Sequence[Problem], left: Counter[str]) -> str:
     where = ", ".join(map(str, sources[:3])) + (" …" if len(sources) > 3 else "")
+    problems = sorted(problems, key=lambda one: one.place != "the file")  # which says most
     why = [f"{p.file}: {p.place}: {p.rule}" for p in problems[:1]] + [
         f"{n:,} × {reason}" for reason, n in left.most_common(2)
     ]

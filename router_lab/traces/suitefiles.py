@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -127,16 +128,22 @@ own; {groups} groups of near-duplicates. `target` is the incumbent's answer: wha
 - **Left out**: {left}.
 """
 
+PRICES = """\
+# What is missing here comes from genai-prices; add one with:
+#   router-lab prices add MODEL --input X --output Y --source URL --prices {file}
+models: {{}}
+"""
+
 AUDIT_COLUMNS = ("suite", "sample_id", "question", "reference")
 
 
 def write_suite(
     folder: Path, name: str, draw: Draw, *, calls: int, seed: int, by: str, audit: int, grader: str | None,
-    incumbents: Sequence[str],
+    incumbents: Sequence[str], prices: bytes | None = None,
 ) -> Path:  # fmt: skip
     """Write the suite into `folder`, new or empty, and return its sweep file. audit: how many
     samples people are to judge; incumbents: names of models as a sweep has them, the most used
-    first. Raises InputError."""
+    first; prices: a prices.yaml that knows them, None = none is needed. Raises InputError."""
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder}: is not empty; name another --suite, or --out")
     judged = audited(draw.samples, audit, seed)
@@ -156,13 +163,14 @@ def write_suite(
             name=name, first=first, models="\n".join(f"  - {json.dumps(one)}" for one in incumbents)
         ),
         "efforts.yaml": EFFORTS,
-        "prices.yaml": "# What is missing here comes from genai-prices; `router-lab prices add` adds to it.\nmodels: {}\n",
         "README.md": README.format(**told),
         "audit.csv": audit_table(name, judged),
     }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in files.items():
         atomic_write(folder / file, text.encode("utf-8", "replace"))
+    empty = PRICES.format(file=shlex.quote(str(folder / "prices.yaml")))
+    atomic_write(folder / "prices.yaml", empty.encode("utf-8", "replace") if prices is None else prices)
     return folder / "sweep.yaml"
 
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from router_lab.runtime.budget import Budget
 from tests.servers.loopback import Loopback
 from tests.servers.wires import Reply, for_path
 
@@ -24,6 +25,18 @@ class Provider(Loopback):
         self.say = say
         self._server.socket.listen(1024)  # a storm of connections is not turned away
         self.down: set[str] = set()
+
+    def telling(self, budget: Budget | None) -> list[int]:
+        """Tokens that are set aside in `budget` while each request from now on is under way."""
+        found, said = list[int](), self.say
+        assert budget is not None
+
+        def say(model: str, prompt: str) -> str:
+            found.append(budget._held_tokens)
+            return said(model, prompt)
+
+        self.say = say
+        return found
 
     @property
     def models(self) -> list[str]:

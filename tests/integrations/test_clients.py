@@ -36,6 +36,16 @@ TOOLS: dict[str, list[Any]] = {
     "openai_responses": [{"type": "function", "name": "weather", "parameters": CITY, "strict": False}],
     "anthropic": [{"name": "weather", "input_schema": CITY}],
 }
+FINAL = {
+    "openai_chat": "get_final_completion",
+    "openai_responses": "get_final_response",
+    "anthropic": "get_final_message",
+}
+HELPERS = {
+    "openai_chat": ("AsyncChatCompletionStreamManager", "AsyncChatCompletionStream"),
+    "openai_responses": ("AsyncResponseStreamManager", "AsyncResponseStream"),
+    "anthropic": ("AsyncMessageStreamManager", "AsyncMessageStream"),
+}
 
 
 @pytest.fixture
@@ -150,9 +160,11 @@ def test_stream_helpers(api: str, provider: Provider) -> None:
     for _ in range(2):
         with resource.stream(**body) as stream:
             events = list(stream)
-            found = told(stream)
+            found, final = told(stream), getattr(stream, FINAL[api])()
         assert found is not None and found.candidate.model == "dear"
         assert events and provider.models[-1] == "dear-1"
+        assert told(final) == found and text_of(api, final).strip() == "dear-1 says so"
+        assert "_router_lab" not in final.to_dict() and "router" not in final.to_json()
     budget = routing.sessions.budget("s")
     assert budget is not None and budget.turns == 2 and budget.tokens > 0
     with pytest.raises(BudgetExceeded), resource.stream(**body):
@@ -160,17 +172,42 @@ def test_stream_helpers(api: str, provider: Provider) -> None:
     assert len(provider.requests) == 2
 
 
-def test_anthropics_stream_helper_awaited(provider: Provider) -> None:
-    async def streamed() -> str:
-        body: Any = {"model": MODEL, "max_tokens": 9, "messages": [{"role": "user", "content": HARD}]}
-        async with (
-            wrap(client(provider, "anthropic", waits=True), choosing("anthropic")) as routed,
-            routed.messages.stream(**body) as stream,
-        ):
-            assert told(stream) is not None
-            return str(await stream.get_final_text())
+@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("model", [MODEL, "gpt-5"])
+def test_the_whole_answer_at_the_end_of_an_awaited_stream(api: str, model: str, provider: Provider) -> None:
+    field = "input" if api == "openai_responses" else "messages"
+    body: dict[str, Any] = {"model": model, field: [{"role": "user", "content": HARD}]}
+    body |= {"max_tokens": 9} if api == "anthropic" else {}
 
-    assert asyncio.run(streamed()) == "dear-1 says so"
+    async def streamed() -> tuple[Any, ...]:
+        async with wrap(client(provider, api, waits=True), choosing(api)) as routed:
+            resource: Any = routed
+            for name in METHODS[api][:-1]:
+                resource = getattr(resource, name)
+            manager = resource.stream(**body)
+            kind = type(manager).__name__
+            async with manager as stream:
+                seen = [
+                    told(event.response) for event in [e async for e in stream] if hasattr(event, "response")
+                ]
+                return kind, type(stream), told(stream), await getattr(stream, FINAL[api])(), seen
+
+    kind, own, found, final, seen = asyncio.run(streamed())
+    assert (kind, own.__name__) == HELPERS[api] and text_of(api, final).strip().endswith(" says so")
+    if model == "gpt-5":
+        assert found is None and told(final) is None and not any(seen)
+    else:
+        assert found.candidate == Candidate("dear") and told(final) == found
+        assert seen == [found] * len(seen) and bool(seen) == (api == "openai_responses")
+
+
+def test_the_whole_response_in_a_streams_last_event(provider: Provider) -> None:
+    routed = wrap(client(provider, "openai_responses"), choosing("openai_responses"))
+    stream = ask(routed, "openai_responses", HARD, stream=True)
+    *_, last = stream
+    found = told(last.response)
+    assert last.type == "response.completed" and found is not None and found == told(stream)
+    assert found.candidate == Candidate("dear")
 
 
 @pytest.mark.parametrize("api", APIS)
@@ -193,6 +230,25 @@ def test_a_session_within_its_budget(api: str, provider: Provider) -> None:
             asked += 1
     assert 1 <= asked == len(provider.requests) < 100
     ask(routed, api, EASY, extra_headers={"x-router-lab-session": "another"})
+
+
+@pytest.mark.parametrize("named", ["conv_1", {"id": "conv_1"}])
+def test_a_conversation_that_the_provider_keeps_is_a_session(named: Any, provider: Provider) -> None:
+    """What its turns used before is read again, and set aside for; a header names a session of its own."""
+    api = "openai_responses"
+    routing = Routing(choosing(api), session_tokens=100_000)
+    budget = routing.sessions.budget("conv_1")
+    held = provider.telling(budget)
+    routed = wrap(client(provider, api), routing)
+    assert budget is not None
+    found = told(ask(routed, api, EASY, conversation=named))
+    used = budget.tokens
+    assert found is not None and found.session == "conv_1" and used >= 40
+    ask(routed, api, EASY, conversation=named)
+    assert held[1] == held[0] + used and budget.turns == 2
+    assert [one["body"]["conversation"] for one in provider.requests] == [named] * 2
+    own = told(ask(routed, api, EASY, conversation=named, extra_headers={"x-router-lab-session": "s"}))
+    assert own is not None and own.session == "s" and budget.turns == 2
 
 
 @pytest.mark.parametrize("api", APIS)

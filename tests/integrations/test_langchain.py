@@ -305,6 +305,39 @@ def test_a_thread_within_its_budget(api: str, provider: Provider) -> None:
     assert ask(agent, EASY, "another").text and ask(agent, EASY).text
 
 
+def test_several_answers_at_once_are_set_aside_for(provider: Provider) -> None:
+    routing = Routing(choosing("openai_chat"), suite="triage", session_tokens=100_000)
+    budget = routing.sessions.budget("s")
+    held = provider.telling(budget)
+    for more in ({}, {"n": 3}, {"extra_body": {"n": 3}}, {"n": 2, "extra_body": {"n": 3}}):
+        own = model(provider, "openai_chat", **more)
+        ask(routed(provider, "openai_chat", routing, model=own), EASY, "s")
+        assert provider.requests[-1]["body"].get("n") == (3 if more else None)
+    assert held == [held[0], *[held[0] + 2 * 64] * 3]  # two answers more, of 64 tokens
+    assert budget is not None and budget._held_tokens == 0
+
+
+@pytest.mark.parametrize("named", [{"conversation": "conv_1"}, {"previous_response_id": "resp_1"}])
+def test_what_the_provider_keeps_is_asked_through_its_own_api(named: Any, provider: Provider) -> None:
+    own = model(provider, "openai_responses", model_kwargs=named)
+    agent = routed(provider, "openai_responses", choosing(), model=own)
+    for _ in range(2):
+        assert ask(agent, EASY).text == "cheap-openai_responses-1 says so"
+        assert provider.requests[-1]["body"].items() >= named.items()
+
+
+def test_a_conversation_that_the_provider_keeps_is_a_session(provider: Provider) -> None:
+    routing = Routing(choosing("openai_responses"), suite="triage", session_tokens=100_000)
+    own = model(provider, "openai_responses", model_kwargs={"conversation": {"id": "conv_1"}})
+    budget, used = routing.sessions.budget("conv_1"), list[int]()
+    held = provider.telling(budget)
+    for _ in range(2):
+        ask(routed(provider, "openai_responses", routing, model=own), EASY)
+        used.append(budget.tokens if budget is not None else 0)
+    assert budget is not None and budget.turns == 2 and used[0] >= 40
+    assert held[1] == held[0] + used[0]  # what the first turn used is read again
+
+
 @pytest.mark.parametrize("api", APIS)
 def test_a_thread_stays_with_who_served_it(api: str, provider: Provider) -> None:
     """As `decide` has it: the cache of what was sent is worth more than cheap saves. (Anthropic's keeps nothing that

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -107,6 +108,15 @@ def test_a_session_stops_at_its_budget_and_tools_are_no_answer(provider: Provide
     with pytest.raises(BudgetExceeded):
         asyncio.run(ask(routed, "openai_chat", HARD, litellm_session_id="s"))
     asyncio.run(ask(routed, "openai_chat", HARD, litellm_session_id="t"))
+
+
+def test_a_conversation_that_the_provider_keeps_is_a_session_of_one_key() -> None:
+    named, key = {"conversation": {"id": "conv_1"}}, SimpleNamespace(token="k")
+    session = router_lab.integrations.litellm._session
+    assert (session(named), session(named, key)) == ("conv_1", "k conv_1")
+    assert (
+        session({**named, "litellm_session_id": "s"}, key) == "k s" and session({"conversation": 3}) is None
+    )
 
 
 def test_who_is_away_gives_way(provider: Provider) -> None:

@@ -148,6 +148,47 @@ def test_each_is_asked_through_its_own_api_and_others_are_said(provider: Provide
         run(routed(provider, choosing("anthropic")), EASY)
 
 
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_conversation_that_the_provider_keeps_is_a_session(streams: bool, provider: Provider) -> None:
+    """Only its own API goes on from it, and what its turns used before is read again, and set aside for."""
+    routing = Routing(choosing(), session_tokens=100_000)
+    config, budget, used = routed(provider, routing), routing.sessions.budget("conv_1"), list[int]()
+    held = provider.telling(budget)
+
+    async def turn(agent: Any) -> Any:
+        if not streams:
+            return await Runner.run(agent, EASY, run_config=config, conversation_id="conv_1")
+        result = Runner.run_streamed(agent, EASY, run_config=config, conversation_id="conv_1")
+        async for _ in result.stream_events():
+            pass
+        return result
+
+    async def both() -> None:
+        for _ in range(2):
+            result = await turn(Agent(name="a", model=MODEL))
+            assert result.final_output == "cheap-openai_responses-1 says so"
+            assert found(result).session == "conv_1"
+            used.append(0 if budget is None else budget.tokens)
+
+    asyncio.run(both())
+    assert held[1] == held[0] + used[0] and used[0] >= 40
+    assert [one["body"]["conversation"] for one in provider.requests] == ["conv_1"] * 2
+    assert budget is not None and (budget.turns, budget._held_tokens) == (2, 0)
+    config = routed(provider, routing)  # a client of its own for another loop
+    own = run(config, EASY, settings=named("s"), conversation_id="conv_1")
+    assert found(own).session == "s" and budget.turns == 2  # a header names a session of its own
+
+
+def test_several_answers_at_once_are_set_aside_for(provider: Provider) -> None:
+    routing = Routing(choosing("openai_chat"), session_tokens=100_000)
+    held = provider.telling(routing.sessions.budget("s"))
+    for more in ({}, {"extra_args": {"n": 3}}, {"extra_body": {"n": 3}}):
+        settings = ModelSettings(extra_headers={"X-Router-Lab-Session": "s"}, **more)
+        run(routed(provider, routing), EASY, settings=settings)
+        assert provider.requests[-1]["body"].get("n") == (3 if more else None)
+    assert held == [held[0], *[held[0] + 2 * 64] * 2]  # two answers more, of 64 tokens
+
+
 @pytest.mark.parametrize("api", APIS)
 def test_an_answer_that_is_not_kept_is_never_seen(api: str, provider: Provider) -> None:
     result = run(routed(provider, chained(api)), EASY)
@@ -196,6 +237,9 @@ def test_tools_pass_through_and_are_no_answer(api: str, streams: bool, provider:
         return result
 
     result = asyncio.run(streamed()) if streams else run(config, EASY, agent)
+    escalations = [getattr(told(one), "escalation", None) for one in result.raw_responses]
+    assert escalations == [STREAMED if streams else "on"] * 2
+    assert "router_lab_" not in str(result.to_input_list()) and "_router_lab" not in str(provider.requests)
     assert provider.models == ["cheap-1", "cheap-1"] and result.final_output.strip() == "cheap-1 says so"
     assert "18 °C in Paris" in str(provider.requests[-1]["body"])
     assert [
@@ -212,9 +256,10 @@ def test_what_is_streamed_is_not_judged_and_counted_at_its_end(api: str, provide
         agent = Agent(name="a", model=MODEL, model_settings=named("s"))
         result = Runner.run_streamed(agent, EASY, run_config=config)
         seen = [event.data async for event in result.stream_events() if event.type == "raw_response_event"]
-        return told(seen[-1].response), result.final_output
+        return told(seen[-1].response), told(result.raw_responses[-1]), result.final_output
 
-    whole, output = asyncio.run(streamed())
+    whole, last, output = asyncio.run(streamed())
+    assert whole == last
     assert output.strip() == "cheap-1 says so" and provider.models == ["cheap-1"]
     assert (whole.escalation, whole.session) == (STREAMED, "s")
     headers = {name.lower() for name in provider.requests[0]["headers"]}

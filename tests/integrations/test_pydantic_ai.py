@@ -230,6 +230,31 @@ def test_of_a_stream_that_is_left_all_that_was_set_aside_counts(api: str, provid
     assert budget.tokens == held[0] > 64
 
 
+def test_a_conversation_that_the_provider_keeps_is_a_session(provider: Provider) -> None:
+    """Only its own API goes on from it, and what its turns used before is read again, and set aside for."""
+    routing = Routing(choosing(), session_tokens=100_000)
+    budget, used = routing.sessions.budget("conv_1"), list[int]()
+    held = provider.telling(budget)
+    agent: Any = routed(provider, "openai_responses", routing, others=[model(provider, "openai_chat")])
+    for _ in range(2):
+        result = agent.run_sync(EASY, model_settings={"openai_conversation_id": "conv_1"})
+        assert result.output == "cheap-openai_responses-1 says so"
+        used.append(0 if budget is None else budget.tokens)
+    assert held[1] == held[0] + used[0] and used[0] >= 40
+    assert [one["body"]["conversation"] for one in provider.requests] == ["conv_1"] * 2
+    assert agent.run_sync(EASY).output == "cheap-openai_chat-1 says so"
+
+
+def test_several_answers_at_once_are_set_aside_for(provider: Provider) -> None:
+    routing = Routing(choosing("openai_chat"), session_tokens=100_000)
+    held = provider.telling(routing.sessions.budget("s"))
+    agent: Any = routed(provider, "openai_chat", routing)
+    for more in ({}, {"extra_body": {"n": 3}}):
+        agent.run_sync(EASY, conversation_id="s", model_settings=more)
+        assert provider.requests[-1]["body"].get("n") == (3 if more else None)
+    assert held == [held[0], held[0] + 2 * 64]  # two answers more, of 64 tokens
+
+
 @pytest.mark.parametrize("api", APIS)
 def test_a_conversation_within_its_budget(api: str, provider: Provider) -> None:
     agent = routed(provider, api, choosing(api), session_usd=0.002)

@@ -155,7 +155,9 @@ def test_a_tier_costs_what_it_does_over_standard_whose_dollars_were_recorded(mak
         assert policy.decide(SEEN, **asked).cost_usd == 0.001
     assert policy.decide(SEEN, tiers=("batch",), allowed=[CHEAP]).cost_usd == pytest.approx(0.00075)
     free = cheap._replace(prices=Prices(1.0, 4.0, tiers={"standard": 0.0}))
-    assert Policy(make_spec(profiles=(free, *spec.profiles[1:]))).decide(SEEN, allowed=[CHEAP]).cost_usd == 0.001
+    assert (
+        Policy(make_spec(profiles=(free, *spec.profiles[1:]))).decide(SEEN, allowed=[CHEAP]).cost_usd == 0.001
+    )
 
 
 def test_a_tier_that_only_the_reference_offers_moves_the_choice(policy: Policy) -> None:

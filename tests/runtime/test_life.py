@@ -203,6 +203,14 @@ def test_a_store_keeps_to_it_whatever_is_asked(make_spec: Any, tmp_path: Path) -
     assert store.decide(SEEN, suite="maths", allowed=[("cloud", None)]).code == "outside"
 
 
+def test_a_store_says_when_what_serves_is_over(make_spec: Any, tmp_path: Path) -> None:
+    store = PolicyStore(tmp_path / "p", default=("cloud", None))
+    assert (store.status.policy_expires, store.status.retires) == (None, None)
+    save_policy(at(make_spec(retires=("2027-06-01", None, ON), expires="2027-09-01")), tmp_path / "p")
+    assert store.check()
+    assert (store.status.policy_expires, store.status.retires) == ("2027-09-01", ON)
+
+
 def test_a_store_refuses_a_policy_that_lets_others_in(make_spec: Any, tmp_path: Path) -> None:
     save_policy(at(make_spec(allowed=KEPT)), tmp_path / "kept")
     save_policy(at(make_spec()), tmp_path / "open")

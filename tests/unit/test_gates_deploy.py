@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import warnings
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from router_lab.config import Gate
 from router_lab.gates import GateReport, run_gates
 from router_lab.metrics import retiring_soon
 from router_lab.outcomes import write_outcomes
-from router_lab.publish import history, publish
+from router_lab.publish import history, publish, rollback
 from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.chains import Stage
 from router_lab.runtime.errors import InputError, RouterLabWarning
@@ -165,3 +166,16 @@ def test_the_day_is_the_one_in_utc(tmp_path: Path) -> None:
     passed = {"revision": load_policy(folder).revision, "verdict": "pass"}
     with pytest.raises(InputError, match="by 2026-12-01 its certificate says"):
         publish(folder, gate=passed, now=dt.datetime.fromisoformat("2026-11-30T23:30:00-05:00"))
+
+
+def test_who_rolls_back_is_told_who_has_retired_meanwhile(tmp_path: Path) -> None:
+    first = save_revision(always(0, retires=("2026-12-01", None)), tmp_path)
+    second = save_revision(always(1, retires=("2026-12-20", None)), tmp_path)
+    for folder in (first, second):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RouterLabWarning)
+            publish(folder, force=True, now=at("2026-11-20"))
+    said = f"^always: {CHEAP} retired on 2026-12-01 and serves nothing any more: fit again without it$"
+    with pytest.warns(RouterLabWarning, match=said):
+        done = rollback(tmp_path, now=at("2026-12-05"))
+    assert done.release.revision == load_policy(first).revision

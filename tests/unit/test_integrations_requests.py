@@ -14,9 +14,12 @@ from router_lab.integrations.answers import Answer, read, used
 from router_lab.integrations.requesting import (
     MEDIA_TOKENS,
     conversation,
+    conversation_of,
+    kept_as,
     longest,
     opening,
     request_of,
+    several,
     shortened,
     size_of,
 )
@@ -32,6 +35,25 @@ ASKED = [{"role": "user", "content": EASY}]
 
 def asked(api: str, body: dict[str, Any], frame: Any = "measured", **request: Any) -> Any:
     return request_of(choosing(api, **request).decide(EASY, suite="triage"), api, body, frame)
+
+
+@pytest.mark.parametrize(
+    ("body", "whole", "kept"),
+    [
+        ({}, None, None), ({"previous_response_id": "r"}, None, "r"), ({"conversation": "c"}, "c", "c"),
+        ({"conversation": {"id": "c"}}, "c", "c"), ({"conversation": None, "previous_response_id": ""}, None, None),
+        ({"conversation": {"id": 3}, "previous_response_id": 7}, None, None),
+        ({"conversation": SimpleNamespace(id="c")}, None, None),
+    ],
+)  # fmt: skip
+def test_by_what_the_provider_keeps_a_conversation(
+    body: dict[str, Any], whole: str | None, kept: str | None
+) -> None:
+    assert (conversation_of(body), kept_as(body)) == (whole, kept)
+
+
+def test_how_many_answers_are_asked_for() -> None:
+    assert [several(one) for one in (None, 1, 3, 0, -2, True, 2.0, "3")] == [1, 1, 3, 1, 1, 1, 1, 1]
 
 
 def test_what_was_measured_takes_the_callers_place_and_the_rest_goes_on() -> None:

@@ -153,7 +153,7 @@ def failure(name: str, status: int | None) -> Any:
         (failure("BadRequestError", 400), 0), (failure("Timeout", 408), HELD),
         (failure("APIConnectionError", 500), HELD), (failure("GatewayTimeout", 504), HELD),
         (failure("MidStreamFallbackError", 503), HELD), (failure("HTTPException", 400), HELD),
-        (failure("APITimeoutError", None), HELD),
+        (failure("APITimeoutError", None), HELD), (failure("APIStatusError", 200), HELD),
     ],
 )  # fmt: skip
 def test_who_refuses_gives_back_and_an_answer_that_was_lost_does_not(error: Exception, spent: int) -> None:
@@ -168,6 +168,19 @@ def test_a_stream_that_fails_behind_its_headers_was_begun() -> None:
     assert gateway.headers("1")["x-router-lab-model"] == "dear-openai_chat"
     gateway.failed("1", failure("RateLimitError", 429))
     assert (budget.tokens, budget._held_tokens, budget.turns) == (HELD, 0, 1)
+
+
+def test_of_what_is_being_shown_nobody_takes_the_place() -> None:
+    """27 tokens of text, 16 of marks around it and 64 of the answer are spent where it had begun, else none."""
+    routing = Routing(choosing("openai_chat"), session_tokens=1000)
+    budget = routing.sessions.budget("s")
+    for shown, after in ((False, "fallback"), (True, None)):
+        turn = routing.begin(Asked(EASY, "triage", "s"), Host(("openai_chat",)))
+        turn.reserve()
+        turn.begun = shown
+        onward = turn.failed(failure("RateLimitError", 429))
+        assert (None if onward is None else onward.decision.code) == after
+    assert budget is not None and (budget.turns, budget.tokens) == (1, 27 + 16 + 64)
 
 
 def test_several_answers_at_once_are_set_aside_for() -> None:
@@ -212,11 +225,28 @@ def test_what_is_forgotten_is_the_oldest_and_no_more_than_a_share(most: int, key
 def test_a_request_of_which_no_end_is_told_is_charged_when_it_is_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Above the bound that is who was under way a call's longest time before; the others may be alive."""
+    now = [0.0]
     monkeypatch.setattr(gateways, "_MOST_AT_ONCE", 1)
+    monkeypatch.setattr(gateways, "monotonic", lambda: now[0])
     gateway, budget = begun()
-    gateway.begin("2", "openai_chat", body(), MODELS, "t")
+    for id, now[0] in (("2", 10.0), ("3", 6_009.9)):
+        gateway.begin(id, "openai_chat", body(), MODELS, id)
+        assert (budget.tokens, budget._held_tokens) == (0, HELD)
+    now[0] = 6_010.0
+    gateway.begin("4", "openai_chat", body(), MODELS, "4")
     assert (budget.tokens, budget._held_tokens) == (HELD, 0)
-    assert gateway.take("1", stream=False) is None
+    assert [gateway.take(id, stream=False) is not None for id in "1234"] == [False, False, True, True]
+
+
+def test_of_very_many_requests_at_once_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateways, "_MOST_AT_ONCE", 1)
+    monkeypatch.setattr(gateways, "_MOST_OF_ALL", 3)
+    gateway, budget = begun()
+    for id in "2345":
+        gateway.begin(id, "openai_chat", body(), MODELS, id)
+    assert (budget.tokens, budget._held_tokens) == (HELD, 0)
+    assert [gateway.take(id, stream=False) is not None for id in "12345"] == [False, False, True, True, True]
 
 
 @pytest.mark.parametrize("where", ["sessions", "budget"])
