@@ -14,17 +14,18 @@ import numpy as np
 
 from router_lab.metrics.steady import Floats, Ints
 from router_lab.outcomes.near import least_linked
+from router_lab.runtime.arguments import pair
 from router_lab.runtime.decisionrows import Source, read_decisions
 from router_lab.runtime.decisionstages import escalated
-from router_lab.runtime.errors import InputError
+from router_lab.runtime.errors import InputError, PolicyError
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.outcomerows import propensity_of, share_of, stands_for
 
 FIGURES = ("quality", "cost_usd")
 NOT_RUN = ("infra", "budget")
 BOUND = "with an outcome, but made under constraints, which the log does not hold"
-"""Of decisions from which `allowed`, a bound, a tier or a host kept somebody: another policy might
-have been kept from others."""
+"""Of decisions from which a bound, a tier or a small context window kept somebody: another policy
+might have been kept from others. Whom names alone kept out is in the log."""
 ALONE, UNKNOWN = 0, -1
 """In place of the stages of a chain: who was asked alone, and a chain of which no more is known."""
 
@@ -46,15 +47,16 @@ class Pair:
 @dataclass(frozen=True)
 class LogRows:
     """n decisions of which the outcome counts, in the order of the log. asked [n]: whom first;
-    stages [n]: of the chain that this began, 1 = one stage with a cap, or ALONE, UNKNOWN;
-    propensity [n], NaN = not logged; quality, cost_usd [n], NaN = not known; prompts, suites [n],
-    None = not logged; revision [n]: which decided; group [n] codes of clusters; time [n] UTC
-    seconds, NaN = not known; pairs: a shadow's row by the place of the decision beside which it
-    stands. left: decisions that count nowhere, by the reason; infra: the share that gave no
-    evidence.
+    allowed [n]: who alone might have been, None = everybody; stages [n]: of the chain that this
+    began, 1 = one stage with a cap, or ALONE, UNKNOWN; propensity [n], NaN = not logged; quality,
+    cost_usd [n], NaN = not known; prompts, suites [n], None = not logged; revision [n]: which
+    decided; group [n] codes of clusters; time [n] UTC seconds, NaN = not known; pairs: a shadow's
+    row by the place of the decision beside which it stands. left: decisions that count nowhere, by
+    the reason; infra: the share that gave no evidence.
     """
 
     asked: tuple[Candidate, ...]
+    allowed: tuple[tuple[Candidate, ...] | None, ...]
     stages: Ints
     propensity: Floats
     quality: Floats
@@ -83,6 +85,7 @@ class _Read:
     """What is noted of the rows while they are read."""
 
     asked: list[Candidate] = field(default_factory=list)
+    allowed: list[tuple[Candidate, ...] | None] = field(default_factory=list)
     stages: list[int] = field(default_factory=list)
     figures: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in (*FIGURES, "time")})
     propensity: list[float] = field(default_factory=list)
@@ -100,9 +103,9 @@ class _Read:
 def read_log(path: Source | Iterable[Source]) -> LogRows:
     """The decisions of a log, or of several, whose outcome is known.
 
-    Left out, and counted: decisions without an outcome; those made under constraints, which a log
-    does not hold; rows that gave no evidence (`infra`, `budget`). Raises InputError for a log
-    without any, and for values that no outcome can have.
+    Left out, and counted: decisions without an outcome; those made under constraints other than
+    names, which a log does not hold; rows that gave no evidence (`infra`, `budget`). Raises
+    InputError for a log without any, and for values that no outcome can have.
     """
     read = _Read()
     for row in read_decisions(path, shadows=True):
@@ -114,7 +117,8 @@ def read_log(path: Source | Iterable[Source]) -> LogRows:
         )
     pairs = {read.place[of]: pair for of, pair in read.beside if of in read.place}
     return LogRows(
-        asked=tuple(read.asked), stages=np.array(read.stages, np.int64), propensity=np.array(read.propensity),
+        asked=tuple(read.asked), allowed=tuple(read.allowed), stages=np.array(read.stages, np.int64),
+        propensity=np.array(read.propensity),
         quality=np.array(read.figures["quality"]), cost_usd=np.array(read.figures["cost_usd"]),
         prompts=tuple(read.prompts), suites=tuple(read.suites), group=_clusters(read.names),
         time=np.array(read.figures["time"]), revision=tuple(read.revision), pairs=pairs,
@@ -134,10 +138,10 @@ def _mend(read: _Read) -> str:
         f"{who} on {n:,}" for who, n in sorted(read.bound.items(), key=lambda one: (-one[1], one[0]))
     )
     return (
-        "their outcomes are there, and the constraints are the cause: `allowed`, `tiers`, `deadline_s`, `context_tokens`, "
-        "`max_cost_usd` or `min_quality` of the request, or a proxy or drop-in that cannot ask every candidate of the "
-        f"policy, which makes all its decisions so. They asked {asked}. Give the proxy or drop-in all candidates, or "
-        "serve a policy that is fitted on those it can ask (`candidates` in the recipe), and evaluate by what is logged then"
+        "their outcomes are there, and the constraints are the cause: `tiers`, `deadline_s`, `context_tokens` (too many for "
+        f"somebody), `max_cost_usd` or `min_quality` kept a candidate from each of them. They asked {asked}. Log requests "
+        "without such bounds, or serve a policy that is fitted on candidates which meet them (`candidates` in the recipe), "
+        "and evaluate by what is logged then"
     )
 
 
@@ -158,13 +162,15 @@ def _noted(read: _Read, row: Mapping[str, Any]) -> None:
     if np.isnan(quality) and np.isnan(cost):
         read.left["without an outcome"] += 1
         return
-    if row.get("constrained"):
+    allowed = _allowed(row)
+    if row.get("constrained") and allowed is None:
         read.left[BOUND] += 1
         read.bound[Candidate.of(row)] += 1
         return
     chance = propensity_of(row)
     read.place[row["id"]] = len(read.asked)
     read.asked.append(Candidate.of(row))
+    read.allowed.append(allowed)
     read.stages.append(_stages(row))
     read.propensity.append(float("nan") if chance is None else chance)
     for name, value in zip((*FIGURES, "time"), (quality, cost, _number(row.get("time"))), strict=True):
@@ -179,9 +185,23 @@ def _noted(read: _Read, row: Mapping[str, Any]) -> None:
     read.names.append(tuple(f"{kind} {name}" for kind, name in known if isinstance(name, str)))
 
 
+def _allowed(row: Mapping[str, Any]) -> tuple[Candidate, ...] | None:
+    """Who alone might have been asked, in one order for a set; None where the log does not say."""
+    names = row.get("allowed")
+    if not isinstance(names, list) or not names:
+        return None
+    try:
+        return tuple(sorted(pair(one, "allowed:") for one in names))
+    except PolicyError:
+        return None
+
+
 def _stages(row: Mapping[str, Any]) -> int:
-    """Of the chain that a decision began. One stage without a cap is its candidate asked alone."""
-    stages, onward = row.get("stages"), escalated(row)
+    """Of the chain that a decision began, from the stage with which it did. One stage without a cap
+    is its candidate asked alone."""
+    stages, onward, first = row.get("stages"), escalated(row), row.get("stage")
+    if type(stages) is int and type(first) is int and 0 < first < stages:
+        stages -= first
     if stages is None or isinstance(stages, bool) or not isinstance(stages, int) or stages < 1:
         return UNKNOWN if onward or stages is not None else ALONE
     if stages == 1 and row.get("capped") is not True:

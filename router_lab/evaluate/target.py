@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,9 +12,9 @@ from router_lab.evaluate.logged import ALONE, LogRows
 from router_lab.metrics.steady import Floats, Ints, Mask
 from router_lab.prices import today
 from router_lab.runtime.errors import InputError, shown
+from router_lab.runtime.odds import begun_odds
 from router_lab.runtime.points import chain_described, follows
 from router_lab.runtime.policy import Policy
-from router_lab.runtime.ready import Stretches
 from router_lab.runtime.shares import many
 
 
@@ -39,12 +40,14 @@ class Target:
 class _Actions(NamedTuple):
     """What a policy may begin, as far as a log tells it apart. column [c + chains]: the action of
     each candidate and each chain; first [k]: the candidate whom it asks first; label [k]; of: the
-    action of chains by that candidate and the number of stages."""
+    action of chains by that candidate and the number of stages; later: of a chain and a later
+    stage of it, the action of what begins there, where names have barred who comes before."""
 
     column: Ints
     first: Ints
     label: tuple[str, ...]
     of: dict[tuple[int, int], int]
+    later: dict[tuple[int, int], int]
 
 
 def target_of(policy: Policy, log: LogRows, point: str | None = None) -> Target:
@@ -53,15 +56,22 @@ def target_of(policy: Policy, log: LogRows, point: str | None = None) -> Target:
     known = _known(policy, log, point)
     prompts, actions = [prompt or "" for prompt in log.prompts], _actions(policy)
     found = policy.predictions(prompts, log.suites)
-    shares = _shares(policy.stretches(prompts, log.suites, point), policy, actions)
+    stretches = policy.stretches(prompts, log.suites, point)
+    shares = _shares(stretches.by_chain(len(policy.candidates), len(policy.spec.chains)), actions)
+    may = _kept_to(policy, log, point, actions, shares)
+    if not may.any():
+        names = ", ".join(map(str, sorted({one for allowed in log.allowed for one in allowed or ()})))
+        raise InputError(
+            f"evaluate: policy {policy.spec.name!r} has none of the candidates to whom the log's requests are kept: {names}"
+        )
     usual = point is None or point == policy.spec.point
     action, own = _done(policy, log, actions, shares, usual=usual)
     prior = {"quality": found.quality[:, actions.first], "cost_usd": found.cost_usd[:, actions.first]}
     suite = np.unique([one or "" for one in log.suites], return_inverse=True)[1]
     return Target(
-        shares=shares, prior=prior, action=action, own=own & known, suite=suite, known=known, labels=actions.label,
-        candidates=len(policy.candidates),
-        notes=_notes(policy, log, known, int((action[log.stages != ALONE] < 0).sum())),
+        shares=shares, prior=prior, action=action, own=own & known & may, suite=suite, known=known & may,
+        labels=actions.label, candidates=len(policy.candidates),
+        notes=_notes(policy, known, may, int((action[log.stages != ALONE] < 0).sum())),
     )  # fmt: skip
 
 
@@ -87,23 +97,46 @@ def _actions(policy: Policy) -> _Actions:
     itself decided."""
     column, first = [*range(len(policy.candidates))], [*range(len(policy.candidates))]
     labels, of = [[str(one)] for one in policy.candidates], dict[tuple[int, int], int]()
-    for chain in policy.spec.chains:
-        if len(chain) == 1 and not chain[0].capped:
-            column.append(chain[0].column)
-            continue
-        at = of.setdefault((chain[0].column, len(chain)), len(first))
-        if at == len(first):
-            first.append(chain[0].column)
-            labels.append([])
-        column.append(at)
-        labels[at].append(chain_described(chain, policy.candidates))
+    later = dict[tuple[int, int], int]()
+    for number, chain in enumerate(policy.spec.chains):
+        for begin in range(len(chain)):
+            left = chain[begin:]
+            at = left[0].column
+            if len(left) > 1 or left[0].capped:
+                at = of.setdefault((left[0].column, len(left)), len(first))
+                if at == len(first):
+                    first.append(left[0].column)
+                    labels.append([])
+                labels[at].append(chain_described(left, policy.candidates))
+            later[number, left[0].column] = at
+        column.append(later[number, chain[0].column])
     told = tuple(" or ".join(dict.fromkeys(names)) for names in labels)
-    return _Actions(np.array(column), np.array(first), told, of)
+    return _Actions(np.array(column), np.array(first), told, of, later)
 
 
-def _shares(stretches: Stretches, policy: Policy, actions: _Actions) -> Floats:
-    """[n, k] what goes by one action, added up."""
-    apart = stretches.by_chain(len(policy.candidates), len(policy.spec.chains))
+def _kept_to(policy: Policy, log: LogRows, point: str | None, actions: _Actions, shares: Floats) -> Mask:
+    """[n] whether the policy may ask anybody; where names kept a request to some, its probabilities
+    among these are put into `shares` [n, k]. On the dates that it had, as everywhere here."""
+    asked, may = policy.renewed(revision=policy.revision, clock=lambda: -math.inf), np.ones(len(log), bool)
+    for place, allowed in enumerate(log.allowed):
+        if allowed is None:
+            continue
+        shares[place] = 0.0
+        if not any(map(policy.knows, allowed)):
+            may[place] = False
+            continue
+        decision = asked.decide(
+            log.prompts[place] or "", suite=log.suites[place], point=point, allowed=allowed
+        )
+        odds = begun_odds(decision)
+        for row, column in zip(*np.nonzero(odds), strict=True):
+            at = column if row == 0 else actions.later[int(row) - 1, int(column)]
+            shares[place, at] += odds[row, column]
+    return may
+
+
+def _shares(apart: Floats, actions: _Actions) -> Floats:
+    """[n, k] of probabilities [n, c + chains] what goes by one action, added up."""
     found = np.zeros((len(apart), len(actions.first)))
     for column, share in zip(actions.column, apart.T, strict=True):
         found[:, column] += share
@@ -140,9 +173,15 @@ def _past(policy: Policy) -> list[str]:
     return [f"{spec.name} is told as it was before {' and '.join(gone)}"] if gone else []
 
 
-def _notes(policy: Policy, log: LogRows, known: Mask, chained: int) -> tuple[str, ...]:
-    """chained: decisions that began a chain which is no action of the policy's."""
+def _notes(policy: Policy, known: Mask, may: Mask, chained: int) -> tuple[str, ...]:
+    """known: decisions with what the policy decides by; may: those in which it may ask somebody;
+    chained: how many began a chain which is no action of the policy's."""
     notes = []
+    if not may.all():
+        notes.append(
+            f"left out: {many(int((~may).sum()), 'decision', 'decisions')} kept by name to candidates that the policy "
+            "does not have"
+        )
     if not known.all():
         notes.append(
             f"left out: {many(int((~known).sum()), 'decision', 'decisions')} without a prompt, by which the policy decides"

@@ -85,13 +85,21 @@ class Chooser:
 
     def odds(self, point: Ready, case: Case) -> Floats:
         """[c] the probability, over the key, that each candidate is asked first."""
-        found, begin = np.zeros(self._count), 0.0
-        for end in (*point.ends, 1.0):
-            if end > begin:
-                found[self._greedy(point, case, At((begin + end) / 2))[0]] += end - begin
-            begin = end
+        found: Floats = self.begun_odds(point, case).sum(axis=0)
         if np.count_nonzero(found) == 1:  # however its parts were rounded
             found[found > 0] = 1.0
+        return found
+
+    def begun_odds(self, point: Ready, case: Case) -> Floats:
+        """[1 + chains, c] the probability, over the key, that each candidate is asked first: alone,
+        and as the beginning of each chain."""
+        found, begin = np.zeros((1 + len(self._chains), self._count)), 0.0
+        for end in (*point.ends, 1.0):
+            if end > begin:
+                choice = self._greedy(point, case, At((begin + end) / 2))
+                number = self._chain_of(point, case.row, choice)
+                found[0 if number is None else number + 1, choice[0]] += end - begin
+            begin = end
         may = self._may_explore(case) if point.explore > 0 else []
         if not may:
             return found
@@ -99,7 +107,7 @@ class Chooser:
         drawn = may if case.stay is None else [one for one in may if one == case.stay.column]
         share = point.explore / len(may)
         found *= 1 - share * len(drawn)
-        found[drawn] += share
+        found[0, drawn] += share
         return found
 
     def _explored(self, point: Ready, case: Case, lot: Lot) -> int | None:
@@ -241,12 +249,19 @@ class Chooser:
 
     def begun(self, point: Ready, row: int, choice: Choice) -> Place | None:
         """The place in the chain that the choice begins; None where it begins none."""
-        index, code, number = choice
-        piece = None if number is None else point.pieces[number]
-        if not isinstance(piece, Cascade) or code not in (CHAINED, KEPT):
+        chain = self._chain_of(point, row, choice)
+        piece = None if choice[2] is None else point.pieces[choice[2]]
+        if chain is None or not isinstance(piece, Cascade):
             return None
-        chain = piece.chains[row]
-        return None if chain is None else Place.of(self._chains[chain], index, piece.tradeoff)
+        return Place.of(self._chains[chain], choice[0], piece.tradeoff)
+
+    @staticmethod
+    def _chain_of(point: Ready, row: int, choice: Choice) -> int | None:
+        """Which chain the choice begins; None where it begins none."""
+        piece = None if choice[2] is None else point.pieces[choice[2]]
+        if not isinstance(piece, Cascade) or choice[1] not in (CHAINED, KEPT):
+            return None
+        return piece.chains[row]
 
     def begins(self, point: Ready, row: int, covered: bool) -> tuple[Stage, ...]:
         """The stages with caps, all of one candidate, with which the point's pieces begin their

@@ -30,13 +30,15 @@ _MOST_KEPT = 64
 class Field(NamedTuple):
     """The candidates left by the constraints: `open` [c], `cost_usd` [c] on the chosen tier, `tier`
     names [c], and the constraints that nobody met (then those that come nearest are left).
-    narrowed: whether the request leaves others than every request of its suite."""
+    narrowed: whether the request leaves others than every request of its suite; by_name: whether
+    that is by the names of `allowed` alone."""
 
     open: Open
     cost_usd: tuple[float, ...]
     tier: tuple[str, ...]
     unmet: tuple[str, ...]
     narrowed: bool = False
+    by_name: bool = False
 
 
 class Cache(NamedTuple):
@@ -106,20 +108,18 @@ class Offers:
         fits = context_tokens is None or context_tokens <= self._roomy[row]
         if unbound and fits and tiers is STANDARD and gone is None:  # only names bar anybody
             narrowed = False in left if keeps is None else _narrowed(left, own, gone)
-            return Field(left, cost_usd, self._standard.names, tuple(unmet), narrowed)
+            return Field(left, cost_usd, self._standard.names, tuple(unmet), narrowed, narrowed and not unmet)
         tier = self._standard if tiers is STANDARD else self._cheapest_tier(tiers, arguments.deadline_s)
         cost_usd = tuple(map(mul, cost_usd, tier.price))
-        lacks: list[tuple[str, Sequence[float]]] = [] if gone is None else [("retires", gone)]
+        if gone is not None:
+            left = _nearest(left, "retires", gone, unmet)
+        named = left
         bounded = (quality, cost_usd) if not begins else _as_begun(begins, row, quality, cost_usd)
-        lacks += self._lacks(arguments, tier, *bounded, row, context_tokens)
-        for name, shortfall in lacks:
-            nearest = min(compress(shortfall, left))
-            if nearest > 0:
-                unmet.append(name)
-            bar = max(nearest, 0.0)
-            left = tuple([may and short <= bar for may, short in zip(left, shortfall, strict=True)])
+        for name, shortfall in self._lacks(arguments, tier, *bounded, row, context_tokens):
+            left = _nearest(left, name, shortfall, unmet)
         narrowed = False in left if keeps is None else _narrowed(left, own, gone)
-        return Field(left, cost_usd, tier.names, tuple(unmet), narrowed)
+        by_name = narrowed and left == named and not unmet
+        return Field(left, cost_usd, tier.names, tuple(unmet), narrowed, by_name)
 
     def _lacks(
         self,
@@ -210,6 +210,16 @@ def _best(offers: Sequence[tuple[str, float, float]], deadline_s: float | None) 
     if ready:
         return min(ready, key=itemgetter(1))
     return min(own, key=itemgetter(2)) if own else next(iter(offers), ("standard", math.inf, math.inf))
+
+
+def _nearest(left: Open, name: str, shortfall: Sequence[float], unmet: list[str]) -> Open:
+    """Those of `left` whom a constraint leaves: all that meet it, or where none does the ones that
+    come nearest, and its name goes into `unmet`."""
+    nearest = min(compress(shortfall, left))
+    if nearest > 0:
+        unmet.append(name)
+    bar = max(nearest, 0.0)
+    return tuple([may and short <= bar for may, short in zip(left, shortfall, strict=True)])
 
 
 def _as_begun(

@@ -186,6 +186,14 @@ class Decision(Requests):
         return self._field is not None and self._field.narrowed
 
     @property
+    def allowed(self) -> tuple[Candidate, ...] | None:
+        """Whom the names that the request allows have left; None where they kept nobody from it, or
+        more than names did."""
+        if self._field is None or not self._field.by_name:
+            return None
+        return tuple([one for one, may in zip(self._spec.candidates, self._field.open, strict=True) if may])
+
+    @property
     def fallbacks(self) -> tuple[Candidate, ...]:
         """Who to ask, in this order, when the chosen candidate cannot be."""
         return tuple(self._spec.profiles[index].candidate for index in self._rest(self._spec.fallbacks))

@@ -189,6 +189,8 @@ class DecisionLog:
             row["vector_missing"] = True
         if decision.constrained:
             row["constrained"] = True
+            if decision.allowed is not None:
+                row["allowed"] = [list(one) for one in decision.allowed]
         masked = isinstance(self._mask, frozenset) and "prompt" in self._mask
         if self._prompts and prompt is not None and not masked:
             text = prompt if isinstance(prompt, str) else prompt_text(prompt)

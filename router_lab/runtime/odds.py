@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from router_lab.runtime.arguments import DecideArguments, shared_key
 
 if TYPE_CHECKING:
+    from router_lab.runtime.decision import Decision
     from router_lab.runtime.ready import Case, Ready
 
 
@@ -75,6 +76,8 @@ class Rule(Protocol):
 
     def odds(self, point: Ready, case: Case) -> NDArray[np.float64]: ...
 
+    def begun_odds(self, point: Ready, case: Case) -> NDArray[np.float64]: ...
+
 
 class Chance(NamedTuple):
     """What a decision keeps where chance had a say, and works out only when it is asked: the rule,
@@ -113,3 +116,15 @@ class Told(NamedTuple):
 
 CERTAIN = Told()
 """Of a decision in which nothing is drawn."""
+
+
+def begun_odds(decision: Decision) -> NDArray[np.float64]:
+    """[1 + chains, c] the probability, over the key, with which `decide` was to ask each candidate
+    first for the very request of a decision that it made: alone, and as the beginning of each
+    chain."""
+    chance, spec, place = decision._odds, decision._spec, decision._chain
+    if isinstance(chance, Chance):
+        return chance.rule.begun_odds(chance.point, chance.case)
+    found = np.zeros((1 + len(spec.chains), len(spec.profiles)))
+    found[0 if place is None else 1 + spec.chains.index(place.chain), decision._index] = 1.0
+    return found

@@ -20,6 +20,7 @@ from router_lab.runtime.chains import Chain, Judge, Stage, Term, UnderCap
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.model import Candidate, Limits, Profile
+from router_lab.runtime.odds import begun_odds
 from router_lab.runtime.points import Assign, Cascade, Follow, described, pieces_described
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.rule import draw
@@ -474,3 +475,28 @@ def test_points_with_chains_in_words() -> None:
     assert pieces_described(many[:1], names, 3, chains) == [
         "0.25 cheap (to $0.004) → middle → dear for all, tradeoff 1"
     ]
+
+
+@pytest.mark.parametrize("names", [(CHEAP, MIDDLE, DEAR), (MIDDLE, DEAR), (DEAR,), (CHEAP, DEAR)])
+def test_what_may_be_begun_and_how_likely_is_told_of_chains_and_of_candidates_apart(
+    make_spec: Any, names: tuple[Candidate, ...]
+) -> None:
+    """Two chains, who is asked alone, and exploration; where names bar a chain's first stage it begins with a later."""
+    pieces = Cascade((0, 0, None), 100.0, 0.5), Cascade((1, 1, None), 100.0, 0.2), Assign((0, 0, 0), 0.1)
+    policy = made(make_spec, *pieces, chains=(CHAIN, CHAIN[1:]), explore={"default": 0.1})
+    seen, odds = set(), None
+    for key in range(400):
+        decision = policy.decide(SEEN, suite="maths", key=str(key), allowed=names)
+        odds = begun_odds(decision)
+        place = decision._chain
+        number = 0 if place is None else 1 + policy.spec.chains.index(place.chain)
+        seen.add((number, decision._index))
+        assert odds.sum(axis=0)[decision._index] == pytest.approx(decision.propensity)
+        assert decision.allowed == (None if len(names) == 3 else tuple(sorted(names)))
+    assert odds is not None and odds.sum() == pytest.approx(1.0)
+    assert seen == set(zip(*np.nonzero(odds), strict=True))
+    if names == (MIDDLE, DEAR):  # .5 begins the first chain with its second stage
+        assert odds[1].tolist() == pytest.approx([0.0, 0.45, 0.0])
+        assert odds[2].tolist() == pytest.approx([0.0, 0.18, 0.0])
+    sure = made(make_spec, chains=(CHAIN,)).decide(SEEN, suite="maths")
+    assert begun_odds(sure).tolist() == [[0.0] * 3, [1.0, 0.0, 0.0]]

@@ -20,7 +20,7 @@ from router_lab.runtime.chains import Stage
 from router_lab.runtime.decisions import DecisionLog, read_decisions
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.model import Candidate, Route
-from router_lab.runtime.odds import encoded, explores
+from router_lab.runtime.odds import begun_odds, encoded, explores
 from router_lab.runtime.points import Assign, Cascade, Follow
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.store import PolicyStore
@@ -393,6 +393,10 @@ def test_propensities_of_all_candidates_sum_to_one(make_random: Any, data: st.Da
         and odds is not None
     ):
         assert policy.shares([text], [asked["suite"]])[0] == pytest.approx(odds, abs=1e-12)
+        apart = policy.stretches([text], [asked["suite"]]).by_chain(len(spec.profiles), len(spec.chains))
+        assert begun_odds(decision).sum(axis=0) == pytest.approx(odds) and begun_odds(decision)[
+            0
+        ] == pytest.approx(apart[0])
 
 
 def test_a_later_answer_keeps_the_propensity_of_the_first(make_spec: Any) -> None:

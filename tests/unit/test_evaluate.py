@@ -24,10 +24,11 @@ from router_lab.report.evaluation_page import evaluation_html
 from router_lab.runtime.artifact import save_policy
 from router_lab.runtime.decisions import DecisionLog
 from router_lab.runtime.errors import InputError
-from router_lab.runtime.points import Follow
+from router_lab.runtime.model import Candidate
+from router_lab.runtime.points import Assign, Follow
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.shadow import Shadow
-from tests.log_worlds import THREE, always, policy
+from tests.log_worlds import PAGE, THREE, always, policy
 
 TRUE = {"cheap": (0.6, 0.001), "dear": (0.8, 0.01), "middle": (0.8, 0.004)}
 """Chance of a success, dollars."""
@@ -230,11 +231,12 @@ def test_logs_that_hold_nothing_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_log_of_constrained_decisions_names_the_constraints_and_what_to_do(tmp_path: Path) -> None:
-    """A host that can ask two of three: the outcomes are there, so nobody is told to log them."""
+    """Bounds that keep somebody out: the outcomes are there, so nobody is told to log them."""
     log, served = DecisionLog(tmp_path / "week.jsonl"), policy(Follow(100.0, 0.0, 1.0), name="champion")
     for i in range(5):
-        left = ["dear", "middle"] if i < 3 else ["dear"]
-        decision = served.decide("x", suite="triage", key=str(i), allowed=[(one, None) for one in left])
+        left = [("dear", None), ("cheap", None)]
+        bound: dict[str, Any] = {"min_quality": 0.75} if i < 3 else {"min_quality": 0.75, "allowed": left}
+        decision = served.decide("x", suite="triage", key=str(i), **bound)
         number = log.write(decision, prompt="x", suite="triage")
         if i < 4:
             log.outcome(number, quality=1.0)
@@ -248,8 +250,7 @@ def test_a_log_of_constrained_decisions_names_the_constraints_and_what_to_do(tmp
     )
     assert "They asked middle on 3, dear on 1." in said and "DecisionLog.outcome" not in said
     assert (
-        "Give the proxy or drop-in all candidates, or serve a policy that is fitted on those it can ask"
-        in said
+        "Log requests without such bounds, or serve a policy that is fitted on candidates which meet" in said
     )
     free = log.write(served.decide("x", suite="triage", key="5"), suite="triage")
     log.outcome(free, quality=1.0)
@@ -258,6 +259,38 @@ def test_a_log_of_constrained_decisions_names_the_constraints_and_what_to_do(tmp
         "left out: 4 decisions with an outcome, but made under constraints, which the log does not hold"
         in notes
     )
+
+
+def test_a_host_that_cannot_ask_everybody_is_evaluated_among_those_it_can(tmp_path: Path) -> None:
+    """By names: middle and dear. What another policy would give to cheap goes to whom it falls back on."""
+    log, random = DecisionLog(tmp_path / "week.jsonl", prompts=True), np.random.default_rng(4)
+    served = Policy(replace(policy(Assign((2, 2), 0.5), name="champion").spec, explore={"default": 0.4}))
+    left = [("dear", None), ("middle", None)]
+    for i in range(3000):
+        decision = served.decide("x", suite="triage", key=f"k{i}", allowed=left)
+        # half of .6 is middle's, half the reference's, and .4 in equal parts
+        assert decision.propensity == pytest.approx(0.3 + 0.2)
+        number = log.write(decision, prompt="x", suite="triage")
+        quality, cost = TRUE[decision.model]
+        log.outcome(number, quality=float(random.random() < quality), cost_usd=cost)
+    rows = read_log(log.path)
+    assert len(rows) == 3000 and set(rows.allowed) == {(Candidate("dear"), Candidate("middle"))}
+    own = evaluate(served, rows, metrics=("cost_usd",))
+    assert own.figures["cost_usd"].value.value == pytest.approx(0.007, abs=0.0003)
+    assert not own.notes
+    cheaper = found(log.path, always("middle"), against=always("dear"))
+    assert cheaper.figures["cost_usd"].value.value == pytest.approx(0.004)
+    assert cheaper.figures["cost_usd"].difference.value == pytest.approx(-0.006)
+    barred = found(log.path, always("cheap"))  # its reference serves in cheap's place
+    assert barred.figures["cost_usd"].value.value == pytest.approx(0.01)
+    with pytest.raises(
+        InputError, match="has none of the candidates to whom the log's requests are kept: dear, middle"
+    ):
+        found(log.path, always("haiku", cast=PAGE))
+    free = log.write(always("dear").decide("x", suite="triage"), prompt="x", suite="triage")
+    log.outcome(free, quality=1.0, cost_usd=0.01)
+    notes = found(log.path, always("haiku", cast=PAGE)).notes
+    assert "left out: 3,000 decisions kept by name to candidates that the policy does not have" in notes
 
 
 def test_a_shadow_s_pairs_judge_where_there_are_enough(tmp_path: Path) -> None:

@@ -136,3 +136,18 @@ def test_the_log_says_of_a_capped_stage_that_it_is(tmp_path: Path) -> None:
         log.write(chained(Cascade((None, 0), 50.0, 1.0), chains=(chain,)).decide("x", suite="triage"))
     rows = [json.loads(line) for line in log.path.read_text().splitlines()]
     assert [(row["stages"], row.get("capped")) for row in rows] == [(1, True), (1, None)]
+
+
+def test_a_chain_whose_first_stage_a_host_cannot_ask_is_what_is_left_of_it(tmp_path: Path) -> None:
+    """cheap → dear where only dear may be asked is dear alone: the policy's own, and anybody's who asks dear."""
+    served = chained(Cascade((None, 0), 50.0), chains=(TWO,))
+    log = DecisionLog(tmp_path / "w.jsonl", prompts=True)
+    for i in range(60):
+        decision = served.decide("x", suite="triage", key=str(i), allowed=[("dear", None)])
+        assert decision.evidence["stage"] == 1 and decision.evidence["stages"] == 2
+        log.outcome(log.write(decision, prompt="x", suite="triage"), quality=0.5, cost_usd=0.01)
+    rows = read_log(log.path)
+    for target in (served, always("dear"), always("cheap")):
+        found = evaluate(target, rows, metrics=("quality",))
+        assert found.figures["quality"].value.value == pytest.approx(0.5)
+        assert "asked the same candidate on 100%" in to_text(found)
