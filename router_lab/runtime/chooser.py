@@ -85,21 +85,25 @@ class Chooser:
 
     def odds(self, point: Ready, case: Case) -> Floats:
         """[c] the probability, over the key, that each candidate is asked first."""
-        found: Floats = self.begun_odds(point, case).sum(axis=0)
-        if np.count_nonzero(found) == 1:  # however its parts were rounded
-            found[found > 0] = 1.0
+        found: Floats = self._spread(point, case, 1)[0]
         return found
 
     def begun_odds(self, point: Ready, case: Case) -> Floats:
         """[1 + chains, c] the probability, over the key, that each candidate is asked first: alone,
         and as the beginning of each chain."""
-        found, begin = np.zeros((1 + len(self._chains), self._count)), 0.0
+        return self._spread(point, case, 1 + len(self._chains))
+
+    def _spread(self, point: Ready, case: Case, height: int) -> Floats:
+        """[height, c]: of height 1 whatever is begun is put into the one row."""
+        found, begin = np.zeros((height, self._count)), 0.0
         for end in (*point.ends, 1.0):
             if end > begin:
                 choice = self._greedy(point, case, At((begin + end) / 2))
-                number = self._chain_of(point, case.row, choice)
-                found[0 if number is None else number + 1, choice[0]] += end - begin
+                chain = self._chain_of(point, case.row, choice) if height > 1 else None
+                found[0 if chain is None else chain + 1, choice[0]] += end - begin
             begin = end
+        if np.count_nonzero(found) == 1:  # however its parts were rounded
+            found[found > 0] = 1.0
         may = self._may_explore(case) if point.explore > 0 else []
         if not may:
             return found
