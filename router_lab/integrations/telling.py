@@ -48,15 +48,17 @@ def mark_within(event: object, found: Told | None) -> None:
 def telling(manager: Any) -> Any:
     """What an SDK's `stream(…)` gives, where the final answer of the stream that it opens is marked
     as the stream is. It stays the very object, of a class derived from the SDK's."""
-    manager.__class__ = _derived(type(manager), ("__enter__", "__aenter__"), _opened)
+    with contextlib.suppress(Exception):  # somebody else's, in the SDK's place, stays as it is
+        manager.__class__ = _derived(type(manager), ("__enter__", "__aenter__"), _opened)
     return manager
 
 
 def _opened(_: object, stream: Any) -> Any:
     found = told(stream)
-    events = stream._iterator
-    stream._iterator = (_awaited if hasattr(events, "__anext__") else _read)(events, found)
-    stream.__class__ = _derived(type(stream), _FINAL, _ended)
+    with contextlib.suppress(Exception):
+        events = stream._iterator
+        stream._iterator = (_awaited if hasattr(events, "__anext__") else _read)(events, found)
+        stream.__class__ = _derived(type(stream), _FINAL, _ended)
     return stream
 
 

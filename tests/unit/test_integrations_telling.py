@@ -84,6 +84,30 @@ def test_what_an_awaited_stream_hands_over() -> None:
     assert asyncio.run(streamed()) == [FOUND] * 3
 
 
+class Slotted:
+    """A stream, or what opens one, as an instrumentation may have it: it takes no mark, and holds no events."""
+
+    __slots__ = ("stream",)
+
+    def __init__(self, stream: object = None) -> None:
+        self.stream = stream
+
+    def __enter__(self) -> Any:
+        return self.stream
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class Other(Slotted):
+    """One that opens a stream of another kind than the SDKs'."""
+
+
+@pytest.mark.parametrize("manager", [Slotted(Slotted()), Other(Slotted()), Other(None), Other(SimpleNamespace())])
+def test_what_stands_in_the_place_of_an_sdks_stream_works_on(manager: Any) -> None:
+    with telling(manager) as stream:
+        assert stream is manager.stream and told(stream) is None
+
+
 def test_an_answer_that_a_runner_makes_of_marked_items() -> None:
     item, other = marked(SimpleNamespace(), FOUND), SimpleNamespace()
     assert told(SimpleNamespace(output=[item, other])) == FOUND == told({"output": [item]})
