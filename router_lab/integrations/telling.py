@@ -23,8 +23,8 @@ def told(answer: object) -> Told | None:
     """What was decided of a request, by its answer, its stream, or the whole answer at the stream's
     end; None of one that was not routed."""
     # Helpers of the SDKs read a stream; what a runner makes of a stream has the output's own items.
-    for one in (answer, getattr(answer, "_raw_stream", None), *items(field(answer, "output"))[:1]):
-        found = getattr(one, "_router_lab", None)
+    for one in (answer, field(answer, "_raw_stream"), *items(field(answer, "output"))[:1]):
+        found = field(one, "_router_lab")
         if isinstance(found, Told):
             return found
     return None
@@ -40,9 +40,12 @@ def marked(answer: Any, found: Told | None) -> Any:
 
 def mark_within(event: object, found: Told | None) -> None:
     """Mark the answer as it stands, where an event of a stream holds it."""
-    for name in _WHOLE:
-        if (whole := getattr(event, name, None)) is not None:
-            marked(whole, found)
+    try:
+        for name in _WHOLE:
+            if (whole := getattr(event, name, None)) is not None:
+                marked(whole, found)
+    except Exception:  # noqa: BLE001  # whatever a host's event does, its user gets it
+        return
 
 
 def telling(manager: Any) -> Any:
