@@ -104,7 +104,9 @@ class Other(Slotted):
     """One that opens a stream of another kind than the SDKs'."""
 
 
-@pytest.mark.parametrize("manager", [Slotted(Slotted()), Other(Slotted()), Other(None), Other(SimpleNamespace())])
+@pytest.mark.parametrize(
+    "manager", [Slotted(Slotted()), Other(Slotted()), Other(None), Other(SimpleNamespace())]
+)
 def test_what_stands_in_the_place_of_an_sdks_stream_works_on(manager: Any) -> None:
     with telling(manager) as stream:
         assert stream is manager.stream and told(stream) is None
