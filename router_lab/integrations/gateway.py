@@ -109,8 +109,8 @@ class Gateway:
         self._kept: dict[str, Kept] = {}
         self._told: dict[str, Told] = {}
         self._lock = threading.Lock()
-        self._models: frozenset[str] = frozenset()
-        self._hosts: dict[str, Host] = {}
+        self._hosts: tuple[frozenset[str], dict[str, Host]] = (frozenset(), {})
+        """By API, as long as the models stay the same."""
         self._old, self._crowded = frozenset[str](), -math.inf
 
     def begin(
@@ -118,11 +118,12 @@ class Gateway:
     ) -> tuple[Kept, dict[str, Any]]:
         """Who is asked, and the request for it, by the name that the gateway has for the model.
         PolicyError and BudgetExceeded as of `Routing.begin` and `Turn.reserve`."""
-        if self._models != models:
-            self._models, self._hosts = frozenset(models), {}
-        host = self._hosts.get(api)
+        known, hosts = self._hosts
+        if known != models:
+            known, hosts = self._hosts = (frozenset(models), {})  # one assignment: both or neither
+        host = hosts.get(api)
         if host is None:
-            host = self._hosts[api] = Host((api,), self._models, self.frame, priced=self.routing.priced)
+            host = hosts[api] = Host((api,), known, self.frame, priced=self.routing.priced)
         stream, suite = body.get("stream") is True, self.routing.suite_of(str(body["model"]))
         asked = asked_of(api, body, suite, session, stream)
         turn = self.routing.begin(asked, host)

@@ -84,6 +84,7 @@ class Shown(BaseCallbackHandler):
     """Tells a turn that its answer is being shown, with the first part of it."""
 
     run_inline = True  # before anybody sees that part
+    ignore_chat_model = True  # else a text is made of all messages, to tell of a beginning
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn

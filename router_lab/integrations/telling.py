@@ -23,8 +23,8 @@ def told(answer: object) -> Told | None:
     """What was decided of a request, by its answer, its stream, or the whole answer at the stream's
     end; None of one that was not routed."""
     # Helpers of the SDKs read a stream; what a runner makes of a stream has the output's own items.
-    for one in (answer, getattr(answer, "_raw_stream", None), *items(field(answer, "output"))[:1]):
-        found = getattr(one, "_router_lab", None)
+    for one in (answer, field(answer, "_raw_stream"), *items(field(answer, "output"))[:1]):
+        found = field(one, "_router_lab")
         if isinstance(found, Told):
             return found
     return None
@@ -40,23 +40,28 @@ def marked(answer: Any, found: Told | None) -> Any:
 
 def mark_within(event: object, found: Told | None) -> None:
     """Mark the answer as it stands, where an event of a stream holds it."""
-    for name in _WHOLE:
-        if (whole := getattr(event, name, None)) is not None:
-            marked(whole, found)
+    try:
+        for name in _WHOLE:
+            if (whole := getattr(event, name, None)) is not None:
+                marked(whole, found)
+    except Exception:  # noqa: BLE001  # whatever a host's event does, its user gets it
+        return
 
 
 def telling(manager: Any) -> Any:
     """What an SDK's `stream(…)` gives, where the final answer of the stream that it opens is marked
     as the stream is. It stays the very object, of a class derived from the SDK's."""
-    manager.__class__ = _derived(type(manager), ("__enter__", "__aenter__"), _opened)
+    with contextlib.suppress(Exception):  # somebody else's, in the SDK's place, stays as it is
+        manager.__class__ = _derived(type(manager), ("__enter__", "__aenter__"), _opened)
     return manager
 
 
 def _opened(_: object, stream: Any) -> Any:
     found = told(stream)
-    events = stream._iterator
-    stream._iterator = (_awaited if hasattr(events, "__anext__") else _read)(events, found)
-    stream.__class__ = _derived(type(stream), _FINAL, _ended)
+    with contextlib.suppress(Exception):
+        events = stream._iterator
+        stream._iterator = (_awaited if hasattr(events, "__anext__") else _read)(events, found)
+        stream.__class__ = _derived(type(stream), _FINAL, _ended)
     return stream
 
 

@@ -12,7 +12,7 @@ from router_lab.integrations.answers import Answer
 from router_lab.integrations.failures import failure_of, refused
 from router_lab.integrations.hosts import Host, profile_of
 from router_lab.integrations.sessions import Used
-from router_lab.runtime.budget import Budget, BudgetExceeded, Reservation
+from router_lab.runtime.budget import MOST_TOKENS, Budget, BudgetExceeded, Reservation
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.errors import PolicyError, RouterLabWarning, shown
 from router_lab.runtime.messages import last_user_text
@@ -173,9 +173,9 @@ class Turn:
         if most is None and (most := self.decision.limits.max_tokens) is None:
             most = profile.max_output_tokens
         answers = self._request.answers
-        held = budget.reserve(
-            self._request.size + around, max_output_tokens=None if most is None else most * answers
-        )
+        if most is not None and answers > 1:  # any number that the caller likes
+            most = min(most * answers, MOST_TOKENS)
+        held = budget.reserve(self._request.size + around, max_output_tokens=most)
         room = held.max_output_tokens
         if room is not None and room < answers:  # each has a token at least
             held.release()

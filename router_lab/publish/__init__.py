@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,7 +160,7 @@ def rollback(
             policy = load_policy(find_revision(folder, line.revision), name=current.name)
         except PolicyError as error:
             raise InputError(f"{folder}: release {line} cannot be put back: {error}{others}") from error
-        _warn_of_retiring(policy, how.now, gone=True)
+        _warn(policy, retiring_soon(policy, how.now.astimezone(dt.UTC).date(), gone=True), stacklevel=3)
         release = Release(
             policy.spec.name,
             current.alias,
@@ -262,13 +262,13 @@ def _gated(policy: Policy, gate: Mapping[str, object] | None, force: bool, now: 
             f"{policy.spec.name}: {reason}; run `router-lab gate … --write-json gate.json` and publish with --gate "
             "gate.json, or --force, which leaves a trace"
         )
-    _warn_of_retiring(policy, now)
+    _warn(policy, retiring_soon(policy, day), stacklevel=4)
     return word if word in ("pass", "fail") else "inconclusive"
 
 
-def _warn_of_retiring(policy: Policy, now: dt.datetime, gone: bool = False) -> None:
-    for text in retiring_soon(policy, now.astimezone(dt.UTC).date(), gone=gone):
-        warnings.warn(f"{policy.spec.name}: {text}", RouterLabWarning, stacklevel=4)
+def _warn(policy: Policy, texts: Iterable[str], stacklevel: int) -> None:
+    for text in texts:
+        warnings.warn(f"{policy.spec.name}: {text}", RouterLabWarning, stacklevel=stacklevel)
 
 
 def _refuse_alias(alias: str) -> None:

@@ -87,7 +87,6 @@ class Budget:
         self.max_turns = _limit("max_turns", max_turns)
         self.max_tokens = _limit("max_tokens", max_tokens)
         self.max_usd = _limit("max_usd", max_usd)
-        self._counts_calls = not (self.max_turns is None and self.max_tokens is None)
         self._rates = None if prices is None else _rates(prices)
         self._line: tuple[Budget, ...] = (self,) if whole is None else (self, whole)
         """Every budget that a call of this one must fit into."""
@@ -237,7 +236,7 @@ class Budget:
         with self._lock:
             room = math.inf if max_output_tokens is None else float(most)
             for one in self._line:
-                if one._counts_calls:
+                if one.max_turns is not None or one.max_tokens is not None:
                     room = min(room, one._room(tokens))
             for one in self._line:
                 if one.max_usd is not None:

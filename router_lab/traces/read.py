@@ -44,8 +44,7 @@ def read_traces(sources: Sequence[Path], *, format: str | None = None, route: st
             if records or not wrong:
                 problems.append(Problem(str(path), "the file", _unknown(records)))
             continue
-        claimed = [FORMATS[name].claims(record.value) for record in records]
-        if format is not None and not all(claimed):
+        if format is not None and not all(claimed := [FORMATS[name].claims(one.value) for one in records]):
             problems.append(Problem(str(path), "the file", _forced(format, records)))
             if not any(claimed):
                 continue

@@ -133,6 +133,22 @@ def test_of_a_stream_that_is_left_all_that_was_set_aside_counts(api: str, provid
     assert budget.tokens >= len(EASY) // 4 + 5
 
 
+def test_no_text_is_made_of_a_conversation_to_know_of_its_tokens(
+    provider: Breaking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made(*messages: Any) -> str:
+        raise AssertionError("of the whole conversation, for each answer")
+
+    monkeypatch.setattr("langchain_core.callbacks.manager.get_buffer_string", made)
+    agent = routed(provider, "openai_chat", choosing("openai_chat"))
+
+    async def streamed() -> list[Any]:
+        return [part async for part in agent.astream(asked(EASY), stream_mode="messages")]
+
+    for parts in (list(agent.stream(asked(EASY), stream_mode="messages")), asyncio.run(streamed())):
+        assert {said_of(metadata)[0] for _, metadata in parts} == {"cheap"}
+
+
 def test_callbacks_of_the_users_own_model_go_on(provider: Breaking) -> None:
     class Listener(BaseCallbackHandler):
         def __init__(self) -> None:

@@ -254,6 +254,14 @@ def test_numbers_of_narrow_types_are_counted_in_full() -> None:
         budget.reserve(20_000)
 
 
+@pytest.mark.parametrize(("name", "match"), [("max_turns", "1 turn"), ("max_tokens", "11 tokens and 10 are")])
+def test_a_limit_that_is_set_later_holds(name: str, match: str) -> None:
+    budget = Budget(max_usd=1.0, prices=PRICES)
+    setattr(budget, name, 10 if name == "max_tokens" else 0)
+    with pytest.raises(BudgetExceeded, match=match):
+        budget.reserve(10)
+
+
 @pytest.mark.parametrize(
     "most", [1e6, 1e18, float(np.finfo(np.float64).max), np.float64(1e18), Decimal(10**18)]
 )

@@ -153,8 +153,9 @@ def test_a_gate_that_passed_before_the_reference_retired_publishes_no_longer(tmp
     assert not history(tmp_path)
     with pytest.warns(
         RouterLabWarning, match=r"^always: the reference, dear, retires on 2026-12-01, in 1 day: "
-    ):
+    ) as warned:
         done = publish(folder, gate=passed, now=at("2026-11-30"))
+    assert warned[0].filename == __file__
     assert (done.release.verdict, done.entry["forced"]) == ("pass", False)
     forced = publish(folder, gate=passed, force=True, now=at("2026-12-02"))
     assert (forced.release.verdict, forced.entry["forced"]) == ("fail", True)
@@ -176,6 +177,7 @@ def test_who_rolls_back_is_told_who_has_retired_meanwhile(tmp_path: Path) -> Non
             warnings.simplefilter("ignore", RouterLabWarning)
             publish(folder, force=True, now=at("2026-11-20"))
     said = f"^always: {CHEAP} retired on 2026-12-01 and serves nothing any more: fit again without it$"
-    with pytest.warns(RouterLabWarning, match=said):
+    with pytest.warns(RouterLabWarning, match=said) as warned:
         done = rollback(tmp_path, now=at("2026-12-05"))
+    assert warned[0].filename == __file__
     assert done.release.revision == load_policy(first).revision

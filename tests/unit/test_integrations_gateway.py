@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from router_lab.integrations import gateway as gateways
 from router_lab.integrations.gateway import Gateway, Settings, settings_of
+from router_lab.integrations.hosts import Host
 from router_lab.integrations.routing import Routing
 from router_lab.runtime.artifact import save_policy
 from router_lab.runtime.budget import BudgetExceeded
@@ -74,6 +77,25 @@ def test_a_model_without_a_group_does_not_serve() -> None:
     kept, _ = gateway().begin("1", "openai_chat", body(), {"dear-openai_chat"}, None)
     assert kept.turn.decision.model == "dear-openai_chat"
     assert "the host has no such model" in kept.turn.told.reason or "and " in kept.turn.told.reason
+
+
+def test_a_list_of_models_that_changes_meanwhile_is_asked_by_from_then_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another thread brings the new one in while the first request of the old one makes its host."""
+    found, fewer = gateway(), {"dear-openai_chat"}
+
+    def made(*what: Any, **more: Any) -> Host:
+        monkeypatch.setattr(gateways, "Host", Host)
+        thread = threading.Thread(target=found.begin, args=("2", "openai_chat", body(), fewer, None))
+        thread.start()
+        thread.join()
+        return Host(*what, **more)
+
+    monkeypatch.setattr(gateways, "Host", made)
+    asked = [found.begin(id, "openai_chat", body(), models, None)[1]["model"]
+             for id, models in (("1", MODELS), ("3", fewer), ("4", MODELS))]  # fmt: skip
+    assert asked == ["cheap-openai_chat", "dear-openai_chat", "cheap-openai_chat"]
 
 
 def test_settings_are_read_whole_or_refused(tmp_path: Path) -> None:

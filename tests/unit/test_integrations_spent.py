@@ -203,6 +203,21 @@ def test_several_answers_at_once_are_set_aside_for() -> None:
     assert turns == 2 and left is not None and (left.turns, left._held_tokens) == (0, 0)
 
 
+@pytest.mark.parametrize("several", [10**9, 10**11, 10**18, 10**40])
+def test_as_many_answers_as_a_caller_likes_are_no_error_of_ours(several: int) -> None:
+    """What no count of tokens can say is more than any session has, and where turns alone bound it the provider's."""
+    gateway = Gateway(Settings(Routing(choosing("openai_chat"), session_tokens=1000), "caller"))
+    with pytest.raises(BudgetExceeded, match="tokens of output and 974 are left"):
+        gateway.begin("1", "openai_chat", body(n=several), {"cheap", "dear"}, "s")
+    gateway = Gateway(Settings(Routing(choosing("openai_chat"), session_turns=1), "caller"))
+    if several <= 10**12:  # the most that a call is held to have
+        gateway.begin("1", "openai_chat", body(n=several), {"cheap", "dear"}, "s")
+    with pytest.raises(BudgetExceeded):
+        gateway.begin("2", "openai_chat", body(n=several), {"cheap", "dear"}, "s")
+    budget = gateway.routing.sessions.budget("s")
+    assert budget is not None and budget.turns == (several <= 10**12)
+
+
 def test_messages_that_are_none_are_the_providers_to_refuse() -> None:
     gateway = Gateway(Settings(Routing(choosing()), "caller"))
     for messages in (5, None, 1.5, True):

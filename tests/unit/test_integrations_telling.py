@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from router_lab.integrations.telling import marked, telling, told
+from router_lab.integrations.answers import Answer
+from router_lab.integrations.telling import mark_within, marked, telling, told
 from router_lab.integrations.turns import Told
+from router_lab.integrations.watching import watch
 from router_lab.runtime.model import Candidate
 
 FOUND = Told(Candidate("m"), "r", "predicted", "why")
@@ -82,6 +84,48 @@ def test_what_an_awaited_stream_hands_over() -> None:
             return [*events, told(await stream.get_final_message()), told(stream.get_final_response())]
 
     assert asyncio.run(streamed()) == [FOUND] * 3
+
+
+class Slotted:
+    """A stream, or what opens one, as an instrumentation may have it: it takes no mark, and holds no events."""
+
+    __slots__ = ("stream",)
+
+    def __init__(self, stream: object = None) -> None:
+        self.stream = stream
+
+    def __enter__(self) -> Any:
+        return self.stream
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class Other(Slotted):
+    """One that opens a stream of another kind than the SDKs'."""
+
+
+@pytest.mark.parametrize(
+    "manager", [Slotted(Slotted()), Other(Slotted()), Other(None), Other(SimpleNamespace())]
+)
+def test_what_stands_in_the_place_of_an_sdks_stream_works_on(manager: Any) -> None:
+    with telling(manager) as stream:
+        assert stream is manager.stream and told(stream) is None
+
+
+class Breaks:
+    """An event, or an answer, whose every field fails."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+def test_events_that_break_when_they_are_looked_at_are_handed_over() -> None:
+    broken, ended = Breaks(), list[Answer]()
+    stream = SimpleNamespace(_iterator=iter([broken, SimpleNamespace(message=broken)]))
+    assert watch(stream, "anthropic", ended.append, False, lambda event: mark_within(event, FOUND))
+    assert next(stream._iterator) is broken and next(stream._iterator).message is broken and ended == []
+    assert told(broken) == FOUND  # which can be set
+    assert told(Breaks()) is None is told(SimpleNamespace(_raw_stream=Breaks(), output=[Breaks()]))
 
 
 def test_an_answer_that_a_runner_makes_of_marked_items() -> None:
