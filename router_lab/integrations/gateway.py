@@ -4,9 +4,11 @@ at a stream's end. What LiteLLM's plugin does, but for LiteLLM's own classes."""
 from __future__ import annotations
 
 import math
+import os
 import threading
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -16,8 +18,10 @@ from router_lab.integrations.requesting import Frame, request_of, shortened
 from router_lab.integrations.routing import Routing, asked_of
 from router_lab.integrations.sessions import bounded
 from router_lab.integrations.turns import Told, Turn
+from router_lab.runtime.artifact import load_policy
 from router_lab.runtime.decisions import DecisionLog
 from router_lab.runtime.errors import PolicyError, RouterLabWarning
+from router_lab.runtime.release import RELEASE
 from router_lab.runtime.store import PolicyStore
 
 API_OF = {
@@ -50,8 +54,8 @@ class Settings(NamedTuple):
 
 def settings_of(given: Mapping[str, Any]) -> Settings:
     """From the configuration's mapping. `policy` is the path of an artifact or of a folder of
-    releases; with `default`, [model, effort], it is looked at again every `interval_s` seconds and
-    the default serves until it can be loaded. The other keys are those of `Routing` and
+    releases, which is looked at again every `interval_s` seconds; with `default`, [model, effort],
+    this serves until one can be loaded. The other keys are those of `Routing` and
     `PolicyStore`; `frame` (here "caller" unless it is given), `log`, a path, and `log_prompts`,
     whether it holds them. Warns (RouterLabWarning) of releases that are refused. PolicyError for a
     key that is none of these, and for a policy that cannot be loaded where there is no default."""
@@ -63,17 +67,7 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
     frame = given.get("frame", "caller")
     if frame not in ("measured", "caller"):
         raise PolicyError(f"litellm_settings: router_lab: frame is {frame!r}, not measured or caller")
-    policy: Any = given["policy"]
-    default = given.get("default")
-    store = {key: given[key] for key in _STORE if key in given}
-    if default is not None:
-        policy = PolicyStore(policy, default=tuple(default), on_refused=_refused, **store)
-        policy.check()
-        policy.start()
-    elif store:
-        raise PolicyError(
-            f"litellm_settings: router_lab: {next(iter(store))!r} needs `default`: [model, effort]"
-        )
+    policy = _policy_of(given)
     log, prompts = given.get("log"), given.get("log_prompts", False)
     if not isinstance(prompts, bool) or (prompts and log is None):
         raise PolicyError(
@@ -87,8 +81,32 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
     )
 
 
+def _policy_of(given: Mapping[str, Any]) -> PolicyStore | str:
+    """The path itself of an artifact without a `default`: it is loaded once, and never changes."""
+    path, default = given["policy"], given.get("default")
+    store = {key: given[key] for key in _STORE if key in given}
+    first = None if default is None else tuple(default)
+    if default is None and os.path.lexists(Path(path) / RELEASE):
+        known = {
+            key: value for key, value in store.items() if key in ("name", "alias", "verify", "public_key")
+        }
+        spec = load_policy(path, **known).spec  # it serves at once, or the configuration is wrong
+        first = spec.profiles[spec.reference]
+    if first is None:
+        if store:
+            raise PolicyError(
+                f"litellm_settings: router_lab: {next(iter(store))!r} is of a folder of releases, and {path} holds no "
+                f"{RELEASE}: publish there, or give `default`: [model, effort], which serves until somebody does"
+            )
+        return str(path)
+    found = PolicyStore(path, default=first, on_refused=_refused, **store)
+    found.check()
+    found.start()
+    return found
+
+
 def _refused(error: PolicyError) -> None:
-    told = f"a release is refused, and the one before serves on: {error}"
+    told = f"a release is refused, and what served before (a release, else `default`) serves on: {error}"
     warnings.warn(RouterLabWarning(told), stacklevel=2)
 
 
@@ -138,7 +156,7 @@ class Gateway:
             self._kept[id] = kept
             lost = self._over() if len(self._kept) > _MOST_AT_ONCE else ()
         for other in lost:  # of which the gateway has told no end
-            other.turn.failed(TimeoutError())
+            other.turn.given_up(TimeoutError())
         return kept, request
 
     def _over(self) -> list[Kept]:
@@ -188,7 +206,7 @@ class Gateway:
         if found is not None and not sent:
             found.turn.unsent()
         elif found is not None:
-            found.turn.failed(error)
+            found.turn.given_up(error)
 
     def ended(self, id: str, answer: object) -> None:
         """A streamed answer has ended; `answer` as the gateway put it together."""

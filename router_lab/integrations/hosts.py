@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+import difflib
+from collections.abc import Collection, Iterator, Mapping, Set
 from typing import NamedTuple
 
+from router_lab.integrations.names import ToldOnce
 from router_lab.integrations.requesting import LENGTHS, Frame, longest, size_of
 from router_lab.runtime.arguments import Named, pair
 from router_lab.runtime.clients import for_suite
@@ -13,6 +15,8 @@ from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.model import Candidate, Profile
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.reasons import NO_POLICY
+
+_NO_MODEL = "the host has no such model"
 
 
 class Host(NamedTuple):
@@ -59,7 +63,7 @@ class Host(NamedTuple):
                 "it has no prices, and session_usd counts dollars: `router-lab collect OUTCOMES --prices FILE`, then "
                 "fit again; or limit session_tokens"
             )
-        return "the host has no such model" if self.named(profile, suite) is None else None
+        return _NO_MODEL if self.named(profile, suite) is None else None
 
 
 class Askable(NamedTuple):
@@ -72,17 +76,22 @@ class Askable(NamedTuple):
 
 class Sent(NamedTuple):
     """What was measured of a candidate's requests for a suite: tokens at most of what stood around
-    the question, and of the longest answer that they asked for, None = they do not say."""
+    the question, of the longest answer that they asked for, None = they do not say, and those that
+    they set apart to think in, which an answer must be longer than."""
 
     around: int
     longest: int | None
+    thinks: int = 0
 
     @classmethod
     def of(cls, profile: Profile, suite: str | None) -> Sent:
         request = for_suite(profile, suite).request
         settings = request.get("arguments") or {}
         asks = [asked for api in LENGTHS if (asked := longest(api, settings)) is not None]
-        return cls(size_of(request.get("content")), next(iter(asks), None))
+        thinking = settings.get("thinking")
+        thinks = thinking.get("budget_tokens") if isinstance(thinking, Mapping) else None
+        apart = thinks if isinstance(thinks, int) else 0
+        return cls(size_of(request.get("content")), next(iter(asks), None), apart)
 
 
 class Servable:
@@ -95,6 +104,7 @@ class Servable:
         if named is not None and not named:
             raise PolicyError("allowed names no candidate at all; leave it out to allow every one")
         self._allowed = named
+        self._missing = ToldOnce()
         self._known: tuple[Policy, dict[tuple[Host, str | None], Askable]] | None = None
         self._sent: dict[tuple[int, str | None], tuple[Profile, Sent]] = {}
 
@@ -120,6 +130,18 @@ class Servable:
             found = sent[id(profile), suite] = (profile, Sent.of(profile, suite))
         return found[1]
 
+    def _tell_missing(self, missing: list[Candidate], host: Host, others: Set[str]) -> None:
+        """Warn once of each model that a host with a list of models has not: a typing error there
+        would leave its candidate out for ever, and only a reason would say so."""
+        for who in missing:
+            near = difflib.get_close_matches(who.model, (host.models or frozenset()) - others, 1, 0.8)
+            hint = f" (meant {near[0]!r}?)" if near else ""
+            self._missing.once(
+                who.model,
+                f"{who} is never asked: the host has no model {who.model!r}{hint}. Name one so, or `allowed` candidates "
+                "without it",
+            )
+
     def _found(self, policy: Policy, host: Host, suite: str | None) -> Askable:
         if policy.revision == NO_POLICY:  # a store's default: of it nothing is known that could be lacking
             return Askable(self._allowed)
@@ -131,6 +153,8 @@ class Servable:
                 raise PolicyError(
                     f"allowed {shown(self._allowed, 300)} names no candidate of policy {policy.spec.name!r}"
                 )
+        missing = [who for who, why in bars.items() if why == _NO_MODEL]
+        self._tell_missing(missing, host, {one.candidate.model for one in profiles})
         left = Named(who for who, why in bars.items() if why is None)
         if not left:
             raise PolicyError(

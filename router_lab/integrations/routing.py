@@ -85,8 +85,8 @@ class Routing:
     spend; a request without a named session is one of its own. most_sessions: how many are
     remembered. cache_s: seconds for which a provider keeps a prompt cache. check, signals: what is
     known of an answer's text: whether it passes a check of yours, and numbers by the names in
-    `Decision.signals`. log: where decisions are written. clock: seconds. PolicyError for a policy
-    that cannot be loaded.
+    `Decision.signals`. log: where decisions are written; of a path without prompts. clock: seconds.
+    PolicyError for a policy that cannot be loaded.
     """
 
     def __init__(
@@ -105,14 +105,15 @@ class Routing:
         cache_s: float = 300.0,
         check: Callable[[str], bool | None] | None = None,
         signals: Callable[[str], Mapping[str, float]] | None = None,
-        log: DecisionLog | None = None,
+        log: DecisionLog | str | os.PathLike[str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.policy: Policy | PolicyStore = (
             policy if isinstance(policy, Policy | PolicyStore) else load_policy(policy)
         )
         self.escalate, self.fallbacks = escalate, fallbacks
-        self.check, self.signals, self.log = check, signals, log
+        self.check, self.signals = check, signals
+        self.log = DecisionLog(log) if isinstance(log, str | os.PathLike) else log
         self.sessions = Sessions(
             most_sessions, cache_s, Allowance(session_turns, session_tokens, session_usd)
         )

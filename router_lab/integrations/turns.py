@@ -110,6 +110,8 @@ class Turn:
         self.judged = seen and (routing.check is not None or bool(decision.chain))
         """Whether it matters what the answer says: there is somebody to ask after it."""
         self._held: Reservation | None = None
+        self._short: int | None = None
+        """Tokens that an answer may have where its budget has no room for more."""
         self._told: Told | None = None
         self.left_out: tuple[str, ...] = ()
         """To be set by the host, before it asks for `told`: the caller's arguments that were left
@@ -156,31 +158,48 @@ class Turn:
         if decision.chain:
             escalation = STREAMED if request.stream else "on" if self._routing.escalate else "none"
         reason = decision.reason + (f"; {request.said}" if request.said else "")
+        if self._short is not None:
+            reason += f"; what is left of the budget cuts its answer at {self._short:,} tokens"
+        who = decision.candidate
+        if decision.code in BARE and not decision.measured:
+            who = Candidate(who.model)  # nothing is known of what asks for an effort, so nothing did
         self._told = Told(
-            decision.candidate, decision.revision, decision.code, reason, request.suite, request.session,
+            who, decision.revision, decision.code, reason, request.suite, request.session,
             self._stages, escalation=escalation, left_out=self.left_out, id=self._id,
         )  # fmt: skip
         return self._told
 
     def reserve(self) -> None:
         """Set aside what this call may cost its session, or raise BudgetExceeded before it is
-        made. Without a budget nothing happens."""
+        made. Without a budget nothing happens. An answer may be shorter than what was measured
+        asked for, but has room for all that was recorded: what is cut off is paid for."""
         budget = None if self._held is not None else self._budget()
         if budget is None:
             return
         profile = profile_of(self.decision)
-        around, most = self._routing.servable.sent(profile, self._suite)
+        around, most, thinks = self._routing.servable.sent(profile, self._suite)
         if most is None and (most := self.decision.limits.max_tokens) is None:
             most = profile.max_output_tokens
         answers = self._request.answers
         if most is not None and answers > 1:  # any number that the caller likes
             most = min(most * answers, MOST_TOKENS)
-        held = budget.reserve(self._request.size + around, max_output_tokens=most)
+        try:
+            held = budget.reserve(self._request.size + around, max_output_tokens=most)
+        except BudgetExceeded as error:
+            raise BudgetExceeded(error.limit, error.needed, error.left, self._spender()) from None
         room = held.max_output_tokens
-        if room is not None and room < answers:  # each has a token at least
-            held.release()
-            raise BudgetExceeded("tokens of output", answers, room)
+        if room is not None and (room != most or room < answers):  # each has a token at least
+            least = max(self.decision.limits.max_tokens or 1, thinks + 1) * answers
+            least = max(least if most is None else min(least, most), answers)
+            if room < least:
+                held.release()
+                raise BudgetExceeded("tokens of output", least, room, self._spender())
+            self._short = room // answers
         self._held = held
+
+    def _spender(self) -> str:
+        """Whose budget it is: without a session's name the request is one of its own."""
+        return "this request, which names no session" if self._request.session is None else "the session"
 
     def answered(self, answer: Answer | None) -> Turn | None:
         """Who is asked after this answer; None = it is kept. Of None, an answer that is streamed,
@@ -211,15 +230,19 @@ class Turn:
         if held is not None:
             held.release()
 
-    def failed(self, error: BaseException) -> Turn | None:
-        """Who is asked after a call that gave no answer; None where the error is the caller's own,
-        or nobody is left."""
-        failure = None if self.begun else failure_of(error)
+    def given_up(self, error: BaseException) -> None:
+        """The call gave no answer, and nobody is asked after it."""
         held, self._held = self._held, None
         if held is not None and not self.begun and refused(error):
             held.release()  # before any work was done
         elif held is not None:
             held.__exit__()
+
+    def failed(self, error: BaseException) -> Turn | None:
+        """Who is asked after a call that gave no answer; None where the error is the caller's own,
+        or nobody is left."""
+        failure = None if self.begun else failure_of(error)
+        self.given_up(error)
         if failure is None or not self._routing.fallbacks:
             return None
         try:

@@ -30,12 +30,24 @@ MOST_USD = 1e6
 
 
 class BudgetExceeded(RouterLabError):
-    """The next call does not fit. `limit` is "turns", "tokens" or "usd"; `needed` and `left` are
-    in its unit."""
+    """The next call does not fit. `limit` is "turns", "tokens", "tokens of output" or "usd";
+    `needed` and `left` are in its unit. of: whose budget it is, "" = not known."""
 
-    def __init__(self, limit: str, needed: float, left: float) -> None:
-        super().__init__(f"budget: the next call needs {needed:g} {limit} and {max(left, 0.0):g} are left")
+    def __init__(self, limit: str, needed: float, left: float, of: str = "") -> None:
+        figures = [f"${one:,.6f}" if limit == "usd" else f"{one:,.0f}" for one in (needed, max(left, 0.0))]
+        whose, unit = f"budget of {of}" if of else "budget", "" if limit == "usd" else f" {limit}"
+        super().__init__(f"{whose}: the next call needs {figures[0]}{unit} and {figures[1]} are left")
         self.limit, self.needed, self.left = limit, needed, left
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self)._again, (self.args, self.limit, self.needed, self.left)
+
+    @classmethod
+    def _again(cls, told: tuple[Any, ...], limit: str, needed: float, left: float) -> BudgetExceeded:
+        """From a pickle."""
+        error = cls(limit, needed, left)
+        error.args = told
+        return error
 
 
 class Forecast(NamedTuple):

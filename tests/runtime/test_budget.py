@@ -250,7 +250,7 @@ def test_numbers_of_narrow_types_are_counted_in_full() -> None:
     reservation = budget.reserve(np.int16(20_000), max_output_tokens=np.int16(20_000))  # type: ignore[arg-type]
     reservation.settle(np.int16(20_000), np.int16(20_000))  # type: ignore[arg-type]
     assert (budget.tokens, type(budget.tokens)) == (40_000, int)
-    with pytest.raises(BudgetExceeded, match="needs 20001 tokens and 10000 are left"):
+    with pytest.raises(BudgetExceeded, match="needs 20,001 tokens and 10,000 are left"):
         budget.reserve(20_000)
 
 

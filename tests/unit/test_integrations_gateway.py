@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from router_lab.integrations import gateway as gateways
 from router_lab.integrations.gateway import Gateway, Settings, settings_of
 from router_lab.integrations.hosts import Host
 from router_lab.integrations.routing import Routing
-from router_lab.runtime.artifact import save_policy
+from router_lab.publish import publish
+from router_lab.runtime.artifact import save_policy, save_revision
 from router_lab.runtime.budget import BudgetExceeded
-from router_lab.runtime.errors import PolicyError
+from router_lab.runtime.errors import PolicyError, RouterLabWarning
 from router_lab.runtime.store import PolicyStore
 from tests.conftest import ROOT
 from tests.integrations.worlds import EASY, choosing
@@ -74,9 +76,15 @@ def test_what_the_gateway_gave_up_on_is_given_back() -> None:
 
 
 def test_a_model_without_a_group_does_not_serve() -> None:
-    kept, _ = gateway().begin("1", "openai_chat", body(), {"dear-openai_chat"}, None)
+    meant = r"cheap-openai_chat is never asked: the host has no model 'cheap-openai_chat' \(meant 'cheap-openai-chat'\?\)"
+    with pytest.warns(RouterLabWarning, match=meant):
+        kept, _ = gateway().begin("1", "openai_chat", body(), {"dear-openai_chat", "cheap-openai-chat"}, None)
     assert kept.turn.decision.model == "dear-openai_chat"
     assert "the host has no such model" in kept.turn.told.reason or "and " in kept.turn.told.reason
+    with warnings.catch_warnings():  # who is not allowed is not missed
+        warnings.simplefilter("error")
+        own = Gateway(Settings(Routing(choosing(), allowed=[("dear-openai_chat", None)]), "caller"))
+        own.begin("1", "openai_chat", body(), {"dear-openai_chat"}, None)
 
 
 def test_a_list_of_models_that_changes_meanwhile_is_asked_by_from_then_on(
@@ -93,6 +101,7 @@ def test_a_list_of_models_that_changes_meanwhile_is_asked_by_from_then_on(
         return Host(*what, **more)
 
     monkeypatch.setattr(gateways, "Host", made)
+    warnings.simplefilter("ignore", RouterLabWarning)
     asked = [found.begin(id, "openai_chat", body(), models, None)[1]["model"]
              for id, models in (("1", MODELS), ("3", fewer), ("4", MODELS))]  # fmt: skip
     assert asked == ["cheap-openai_chat", "dear-openai_chat", "cheap-openai_chat"]
@@ -108,7 +117,10 @@ def test_settings_are_read_whole_or_refused(tmp_path: Path) -> None:
         settings_of({})
     with pytest.raises(PolicyError, match="frame is 'mine', not measured or caller"):
         settings_of({"policy": path, "frame": "mine"})
-    with pytest.raises(PolicyError, match="'state' needs `default`"):
+    with pytest.raises(
+        PolicyError,
+        match=r"'state' is of a folder of releases, and .* holds no RELEASE.json: publish there, or give `default`",
+    ):
         settings_of({"policy": path, "state": str(tmp_path)})
     with pytest.raises(PolicyError):
         settings_of({"policy": str(tmp_path / "nothing")})
@@ -116,6 +128,23 @@ def test_settings_are_read_whole_or_refused(tmp_path: Path) -> None:
         settings_of({"policy": path, "log_prompts": True})
     with pytest.raises(PolicyError, match="log_prompts is 1; "):
         settings_of({"policy": path, "log": str(tmp_path / "week.jsonl"), "log_prompts": 1})
+
+
+def test_a_folder_of_releases_is_looked_at_again_without_a_default(tmp_path: Path) -> None:
+    folder = tmp_path / "policies"
+    paths = [save_revision(choosing("openai_chat", worse=worse), folder) for worse in (0.3, 0.4)]
+    publish(paths[0], force=True)
+    found = settings_of({"policy": str(folder), "interval_s": 60.0})
+    store = found.routing.policy
+    assert isinstance(store, PolicyStore) and store.status.origin == "source"
+    first = store.policy.revision
+    publish(paths[1], force=True)
+    assert store.check()
+    store.close()
+    assert store.policy.revision != first and found.routing.health()["release"] == 2
+    (folder / "RELEASE.json").write_text("{}")
+    with pytest.raises(PolicyError, match="RELEASE"):
+        settings_of({"policy": str(folder)})
 
 
 def test_the_example_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

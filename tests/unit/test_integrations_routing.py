@@ -93,7 +93,8 @@ def test_only_those_are_asked_whom_the_host_can_ask_and_it_is_said() -> None:
         assert "it was measured through" in turn.told.reason and "and 1 more" in turn.told.reason
     assert asked(Routing(policy), EASY, Host()).told.reason == policy.decide(EASY, suite="triage").reason
     named = Host(models=frozenset({"dear-anthropic", "dear-openai_chat-1"}))
-    turn = asked(Routing(policy), EASY, named)
+    with pytest.warns(RouterLabWarning, match="is never asked: the host has no model"):
+        turn = asked(Routing(policy), EASY, named)
     assert (turn.decision.model, turn.model) == ("dear-anthropic", "dear-anthropic")
     assert (
         asked(Routing(policy, allowed=[("dear-openai_chat", None)]), EASY, named).model

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,7 +23,8 @@ from router_lab.integrations.routing import Asked, Routing
 from router_lab.integrations.sessions import Allowance, Served, Sessions, Used, bounded
 from router_lab.integrations.watching import watch
 from router_lab.runtime.budget import Budget, BudgetExceeded
-from router_lab.runtime.model import Candidate
+from router_lab.runtime.model import Candidate, Limits
+from router_lab.runtime.policy import Policy
 from tests.integrations.worlds import APIS, EASY, chained, choosing
 
 MODELS = {profile.candidate.model for profile in choosing().spec.profiles}
@@ -184,23 +186,72 @@ def test_of_what_is_being_shown_nobody_takes_the_place() -> None:
 
 
 def test_several_answers_at_once_are_set_aside_for() -> None:
-    """26 tokens go in; of 1,000 three answers of 64 leave 782, and 974 more are 324 for each of three."""
+    """26 tokens go in; of 1,000 three answers of 64 leave 782. None is cut: all 64 that were asked for were recorded."""
     gateway = Gateway(Settings(Routing(choosing("openai_chat"), session_tokens=1000), "caller"))
     _, request = gateway.begin("1", "openai_chat", body(n=3), {"cheap", "dear"}, "s")
     budget = gateway.routing.sessions.budget("s")
     assert request["n"] == 3 and request["max_tokens"] == 64
     assert budget is not None and budget._held_tokens == 26 + 3 * 64
     gateway.ended("1", None)  # of no stream
-    _, request = gateway.begin("2", "openai_chat", body(n=15), {"cheap", "dear"}, "s")
-    assert request["max_tokens"] == (1000 - 218 - 26) // 15 == 50
+    with pytest.raises(
+        BudgetExceeded, match="of the session: the next call needs 960 tokens of output and 756 are left"
+    ):
+        gateway.begin("2", "openai_chat", body(n=15), {"cheap", "dear"}, "s")
+    _, request = gateway.begin("2", "openai_chat", body(n=11), {"cheap", "dear"}, "s")
+    assert request["max_tokens"] == 64
     with pytest.raises(BudgetExceeded):
         gateway.begin("3", "openai_chat", body(n=2), {"cheap", "dear"}, "s")
     turns = budget.turns
     few = Gateway(Settings(Routing(choosing("openai_chat"), session_tokens=30), "caller"))
-    with pytest.raises(BudgetExceeded, match="needs 5 tokens of output and 4 are left"):
+    with pytest.raises(BudgetExceeded, match="needs 320 tokens of output and 4 are left"):
         few.begin("1", "openai_chat", body(n=5), {"cheap", "dear"}, "s")
     left = few.routing.sessions.budget("s")
     assert turns == 2 and left is not None and (left.turns, left._held_tokens) == (0, 0)
+
+
+def recorded(tokens: int, **request: Any) -> Policy:
+    """Of answers that were recorded with up to so many tokens, and were asked for with 64."""
+    spec = choosing("openai_chat").spec
+    profiles = (
+        tuple(one._replace(request={**one.request, **request}) for one in spec.profiles)
+        if request
+        else spec.profiles
+    )
+    return Policy(replace(spec, profiles=profiles, limits=((Limits(tokens, 4, 1.0),) * len(profiles),) * 2))
+
+
+def test_an_answer_is_cut_to_what_was_recorded_and_no_further_and_that_is_said() -> None:
+    """26 in: 64 out, then 40 of the 56 that are left where no answer had more, then nothing is sent."""
+    gateway = Gateway(Settings(Routing(recorded(40), session_tokens=172), "caller"))
+    kept, request = gateway.begin("1", "openai_chat", body(), {"cheap", "dear"}, "s")
+    assert request["max_tokens"] == 64 and "cuts its answer" not in kept.turn.told.reason
+    kept, request = gateway.begin("2", "openai_chat", body(), {"cheap", "dear"}, "s")
+    assert request["max_tokens"] == 172 - 90 - 26 == 56
+    assert kept.turn.told.reason.endswith("; what is left of the budget cuts its answer at 56 tokens")
+    gateway = Gateway(Settings(Routing(recorded(40), session_tokens=90 + 65), "caller"))
+    gateway.begin("1", "openai_chat", body(), {"cheap", "dear"}, "s")
+    with pytest.raises(
+        BudgetExceeded, match="of the session: the next call needs 40 tokens of output and 39 are left"
+    ):
+        gateway.begin("2", "openai_chat", body(), {"cheap", "dear"}, "s")
+    budget = gateway.routing.sessions.budget("s")
+    assert budget is not None and (budget.turns, budget._held_tokens) == (1, 90)
+
+
+def test_what_is_set_apart_to_think_in_is_never_cut() -> None:
+    """A provider refuses an answer that is to be no longer than its thinking: 50 of 64, where 40 were recorded."""
+    arguments = {"max_completion_tokens": 64, "thinking": {"type": "enabled", "budget_tokens": 50}}
+    for left, cut in ((77, 51), (76, None)):
+        policy = recorded(40, arguments=arguments)
+        gateway = Gateway(Settings(Routing(policy, session_tokens=left), "caller"))
+        if cut is not None:
+            assert (
+                gateway.begin("1", "openai_chat", body(), {"cheap", "dear"}, "s")[1]["max_completion_tokens"]
+                == cut
+            )
+            continue
+        with pytest.raises(BudgetExceeded, match="needs 51 tokens of output and 50 are left"):
+            gateway.begin("1", "openai_chat", body(), {"cheap", "dear"}, "s")
 
 
 @pytest.mark.parametrize("several", [10**9, 10**11, 10**18, 10**40])
