@@ -222,9 +222,9 @@ def test_an_answer_that_is_not_kept_is_never_seen(api: str, provider: Provider) 
 
 @pytest.mark.parametrize("api", APIS)
 def test_a_session_within_its_budget(api: str, provider: Provider) -> None:
-    routed = wrap(client(provider, api), choosing(api), session_usd=0.0008)
+    routed = wrap(client(provider, api), choosing(api), session_usd=0.0012)
     asked = 0
-    with pytest.raises(BudgetExceeded, match="usd"):
+    with pytest.raises(BudgetExceeded, match="budget of the session"):
         for _ in range(100):
             ask(routed, api, EASY, extra_headers={"x-router-lab-session": "s"})
             asked += 1

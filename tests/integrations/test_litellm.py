@@ -224,7 +224,7 @@ def test_a_session_is_stopped_at_its_budget(api: str, named: str, stream: bool, 
     ):
         ask(client, api, EASY, **SESSIONS[named](name), stream=stream)
     assert getattr(caught.value, "status_code", None) == 402
-    assert "budget: the next call needs 1 turns and 0 are left" in str(caught.value)
+    assert "budget of the session: the next call needs 1 turns and 0 are left" in str(caught.value)
     assert len(world.provider.requests) == TURNS
     ask(client, api, EASY, **SESSIONS[named](f"{name}-another"))
 
