@@ -32,7 +32,7 @@ from router_lab.fit.problem import prepare
 from router_lab.fit.spec import spec_of
 from router_lab.metrics import apgr, clustered_mean, cpt, non_decreasing_hull, paired_saving
 from router_lab.outcomes import OutcomeMatrix, read_outcomes, validate_outcomes
-from router_lab.replay import score
+from router_lab.replay import score, served
 from router_lab.runtime.policy import Policy
 
 HERE = Path(__file__).resolve().parent
@@ -181,7 +181,9 @@ def deployed(found: Set, seed: int, fitter: str = "default", margin: float = MAR
         policy = fit_problem(prepare(recipe(fitter, margin), frame), seed)
         here = found.data.take(rows)
         names = [found.data.suites[s] for s in here.suite]
-        result = score(policy, here, policy.shares([p or "" for p in here.prompts], names), in_sample=False)
+        asked = ([p or "" for p in here.prompts], names, None)
+        shares, chains = served(policy, found.frame, here, asked, policy.stretches(*asked[:2]))
+        result = score(policy, here, shares, in_sample=False, chains=chains)
         parts["base"][rows] = result.rows.reference_cost_usd
         parts["gain"][rows] = result.rows.quality - result.rows.reference_quality
         parts["cost"][rows] = result.rows.cost_usd
