@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import warnings
 from pathlib import Path
@@ -17,7 +18,9 @@ from router_lab.integrations.routing import Routing
 from router_lab.publish import publish
 from router_lab.runtime.artifact import save_policy, save_revision
 from router_lab.runtime.budget import BudgetExceeded
+from router_lab.runtime.decisions import DecisionLog
 from router_lab.runtime.errors import PolicyError, RouterLabWarning
+from router_lab.runtime.model import Candidate
 from router_lab.runtime.store import PolicyStore
 from tests.conftest import ROOT
 from tests.integrations.worlds import EASY, choosing
@@ -73,6 +76,28 @@ def test_what_the_gateway_gave_up_on_is_given_back() -> None:
     found.begin("4", "openai_chat", body(), MODELS, "s")
     with pytest.raises(BudgetExceeded):
         found.begin("5", "openai_chat", body(), MODELS, "s")
+
+
+def test_the_log_of_a_gateway_names_nobody_who_was_not_asked(tmp_path: Path) -> None:
+    """After a failure LiteLLM asks by its own rules, or nobody: no next stage of ours."""
+    log = DecisionLog(tmp_path / "log.jsonl")
+    found = gateway(log=log)
+    found.begin("1", "openai_chat", body(), MODELS, "s")
+    error: Any = type("ServiceUnavailableError", (Exception,), {"status_code": 503})()
+    found.failed("1", error)
+    assert log.flush()
+    rows = [json.loads(line) for line in log.path.read_text().splitlines()]
+    assert [(row["kind"], row["model"]) for row in rows] == [("decision", "cheap-openai_chat")]
+
+
+def test_of_a_default_the_effort_is_neither_sent_nor_told() -> None:
+    store = PolicyStore("nowhere", default=("openai/gpt-5", "high"))
+    kept, request = Gateway(Settings(Routing(store), "caller")).begin(
+        "1", "openai_chat", body(), {"openai/gpt-5"}, None
+    )
+    assert request["model"] == "openai/gpt-5" and "reasoning_effort" not in request
+    assert kept.turn.told.candidate == Candidate("openai/gpt-5")
+    assert "x-router-lab-effort" not in kept.turn.told.headers()
 
 
 def test_a_model_without_a_group_does_not_serve() -> None:
