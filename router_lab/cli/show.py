@@ -22,6 +22,8 @@ from router_lab.cli.describe_policy import (
     reads,
     requests_lacking,
     sessions_told,
+    unasked,
+    unasked_told,
     weight_of_vectors,
     who_serves,
 )
@@ -96,6 +98,7 @@ def _as_json(policy: Policy) -> dict[str, object]:
         "sessions": sessions_told(policy),
         "points": {name: _point(policy, point) for name, point in spec.points.items()}, "point": spec.point,
         "coverage": spec.coverage, "coverage_unknown": spec.coverage_needed(0),
+        "api_unknown": [candidate.named() for candidate in unasked(policy)],
         "reads": reads(policy), "vector_length": policy.vector_length, "suffix_guard": spec.suffix_guard,
         "who_serves": [
             {
@@ -191,6 +194,8 @@ def _head(policy: Policy) -> list[str]:
     sessions = sessions_told(policy)
     rows += [] if sessions is None else [("sessions", sessions)]
     rows += [("requests", line) for line in requests_lacking(policy)]
+    unknown = unasked_told(policy)
+    rows += [] if unknown is None else [("drop-ins", unknown)]
     if shown.smallest_margin is not None:
         least = least_told(shown, digits=2)
         rows.append(("margin", f"the least that {shown.samples} can certify: {least}"))
