@@ -103,7 +103,7 @@ def publish(
     another revision, a certificate that says by now not to deploy, a release under another alias, a
     folder that cannot be written, or that another publisher holds for half a minute; PolicyError
     for keys. Warns (RouterLabWarning) of what is damaged or unfinished in the folder, and goes on
-    from what is not; and of candidates that retire soon.
+    from what is not; and of candidates that retire soon or have retired.
     """
     revision = local_path(revision)
     policy, how = _revision(revision), _how(private_key, trusted, by, now, expires)
@@ -142,7 +142,7 @@ def rollback(
     further back. to: the number of a release in the history, or the first digits of its revision,
     instead. The rest as for `publish`. Raises InputError, naming what can be gone back to, when
     nothing is published, nothing is left to go back to, or the earlier revision is gone or
-    damaged; warns as `publish`, and of candidates that have retired.
+    damaged; warns as `publish`.
     """
     folder = local_path(folder)
     if not any(os.path.lexists(folder / name) for name in (RELEASE, HISTORY)):
@@ -160,7 +160,7 @@ def rollback(
             policy = load_policy(find_revision(folder, line.revision), name=current.name)
         except PolicyError as error:
             raise InputError(f"{folder}: release {line} cannot be put back: {error}{others}") from error
-        _warn_of_retiring(policy, how.now, gone=True)
+        _warn_of_retiring(policy, how.now)
         release = Release(
             policy.spec.name,
             current.alias,
@@ -241,7 +241,7 @@ def _folder(revision: Path) -> Path:
 
 def _gated(policy: Policy, gate: Mapping[str, object] | None, force: bool, now: dt.datetime) -> str:
     """The verdict of the gate, which by `now` may have become a `fail`. Raises InputError where it
-    does not allow publishing and nobody forces it; warns of who retires soon."""
+    does not allow publishing and nobody forces it; warns of who retires soon, or has."""
     day = now.astimezone(dt.UTC).date()
     if gate is not None and not isinstance(gate, Mapping):
         raise InputError(
@@ -266,8 +266,8 @@ def _gated(policy: Policy, gate: Mapping[str, object] | None, force: bool, now: 
     return word if word in ("pass", "fail") else "inconclusive"
 
 
-def _warn_of_retiring(policy: Policy, now: dt.datetime, gone: bool = False) -> None:
-    for text in retiring_soon(policy, now.astimezone(dt.UTC).date(), gone=gone):
+def _warn_of_retiring(policy: Policy, now: dt.datetime) -> None:
+    for text in retiring_soon(policy, now.astimezone(dt.UTC).date(), gone=True):
         warnings.warn(f"{policy.spec.name}: {text}", RouterLabWarning, stacklevel=4)
 
 
