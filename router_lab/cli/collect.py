@@ -20,8 +20,13 @@ from router_lab.cli.prices import price_file
 @click.option(
     "--prices",
     type=FILE,
-    help="prices.yaml; default: what the sweep was run with, else evals/prices.yaml. Tables are re-priced by it.",
+    help="prices.yaml; default: what the sweep was run with, else evals/prices.yaml. Rows of tables "
+    "are priced by it where they have no dollars, or have them by earlier prices.",
 )
+@click.option(
+    "--reprice", is_flag=True,
+    help="With --prices: tables' rows by tokens and prices, even where cost_usd is the table's own.",
+)  # fmt: skip
 @click.option("--suites", type=FILE, help="suites.yaml, for logs from elsewhere.")
 @click.option("--caching", default="none", help="Prompt caching assumed in cost_usd: none or prefix.")
 @click.option("--no-answers", is_flag=True, help="Leave the answers out; signals of them stay.")
@@ -57,7 +62,7 @@ from router_lab.cli.prices import price_file
     "--encoding", help="Of text tables, such as cp1252; by default UTF-8, or what its first bytes say."
 )
 def collect(
-    sources: tuple[Path, ...], out: Path, prices: Path | None, suites: Path | None, caching: str,
+    sources: tuple[Path, ...], out: Path, prices: Path | None, reprice: bool, suites: Path | None, caching: str,
     no_answers: bool, agreement: bool,
     names: tuple[str, ...], suite: str | None, wide: tuple[str, ...], wide_columns: tuple[str, ...],
     candidates: tuple[tuple[str, str, str], ...],
@@ -66,8 +71,10 @@ def collect(
     """Turn SOURCES into OUT, with calls.parquet beside it.
 
     A source is a folder of .eval logs or one of them, a CSV, TSV, JSONL or Parquet table of
-    outcomes (re-priced if --prices is given), or the JSONL file of a DecisionLog: the decisions of
-    production whose outcome was logged. OUT holds the candidates' answers, unless --no-answers.
+    outcomes, or the JSONL file of a DecisionLog: the decisions of production whose outcome was
+    logged. With --prices the candidates of a table have prices, and its rows without dollars get
+    them; a cost_usd of its own stays, unless --reprice is given. OUT holds the candidates' answers,
+    unless --no-answers.
     """
     from router_lab.collect import collect as run
     from router_lab.outcomes import write_calls, write_outcomes
@@ -78,7 +85,7 @@ def collect(
     with step(f"collecting {len(sources)} source{'s' * (len(sources) > 1)}"):
         outcomes, calls = run(
             sources, prices=prices, otherwise=file, suites=suites, caching=caching, answers=not no_answers,
-            agreement=agreement, map=pairs(names, "--map"), suite=suite, wide=wide,
+            agreement=agreement, reprice=reprice, map=pairs(names, "--map"), suite=suite, wide=wide,
             wide_columns=pairs(wide_columns, "--wide-column"),
             candidates={name: (model, effort or None) for name, model, effort in candidates},
             delimiter={"tab": "\t", r"\t": "\t"}.get(delimiter or "", delimiter), decimal=decimal, encoding=encoding,
@@ -86,8 +93,9 @@ def collect(
         if len(calls):
             write_calls(calls, out.with_name("calls.parquet"))
         write_outcomes(outcomes, out)
-    for note in outcomes.attrs.get("notes", ()):
-        echo(f"read as: {note}", err=True)
+    told = outcomes.attrs
+    for note in [*(f"read as: {one}" for one in told.get("notes", ())), *told.get("dollars", ())]:
+        echo(note, err=True)
     counts = outcomes["status"].value_counts()
     echo(f"{len(outcomes)} outcomes: " + ", ".join(f"{n} {status}" for status, n in counts.items()), err=True)
     for line in _not_counted(outcomes.attrs.get("provenance", {})):

@@ -10,11 +10,13 @@ from router_lab.cli.describe_chains import answers_read, deployed
 from router_lab.columns import aligned, named
 from router_lab.runtime.clients import unreproducible
 from router_lab.runtime.decision import Decision
-from router_lab.runtime.model import Candidate
+from router_lab.runtime.model import Candidate, Profile
 from router_lab.runtime.points import Cascade, follows
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.shares import below, part
 
+NAMED_UNASKED = 3
+"""Candidates that a line names."""
 POINT_WORDS = (
     "tradeoff  (lambda) what a dollar is worth in quality: utility = predicted quality − tradeoff × predicted dollars",
     "guard     by how much utility a candidate must beat the reference to replace it",
@@ -86,6 +88,34 @@ def requests_lacking(policy: Policy) -> list[str]:
         + f": {row['reason']}"
         for row in unreproducible(policy.spec.profiles, policy.spec.suites)
     ]
+
+
+def unasked(policy: Policy) -> list[Candidate]:
+    """The candidates that no drop-in can ask, for nobody knows the API that they were measured
+    through."""
+    return [profile.candidate for profile in policy.spec.profiles if _api_unknown(profile)]
+
+
+def unasked_told(policy: Policy) -> str | None:
+    """Who that is, and what would say it; None where it is known of all."""
+    lacking, total = unasked(policy), len(policy.candidates)
+    if not lacking:
+        return None
+    names = ", ".join(map(str, lacking[:NAMED_UNASKED])) + ", …" * (len(lacking) > NAMED_UNASKED)
+    who = f"all {total} candidates" if len(lacking) == total else f"{len(lacking)} of {total} ({names})"
+    return (
+        f"cannot ask {who}: through which API they were measured is not known; a column `request` of the outcomes says "
+        "it, then fit again (docs/tables.md); `decide` and `route` do without"
+    )
+
+
+def _api_unknown(profile: Profile) -> bool:
+    """On some suite. Teams and harnesses are asked by their roles and their code; of requests that
+    cannot be handed out `requests_lacking` tells."""
+    if profile.roles or profile.harness is not None:
+        return False
+    requests = (profile.request.get("suites") or {"": profile.request}).values()
+    return any(one.get("api") is None and one.get("reproducible") is not False for one in requests)
 
 
 def fitted_by(policy: Policy) -> str:

@@ -10,7 +10,7 @@ import click
 from router_lab.certificate import Certificate, Figure, Refit
 from router_lab.cli.common import EXISTING_FILE, echo, json_option, print_json, print_path, step
 from router_lab.cli.describe_chains import chain_rows
-from router_lab.cli.describe_policy import escalates, fitted_by, reads, weight_of_vectors
+from router_lab.cli.describe_policy import escalates, fitted_by, reads, unasked_told, weight_of_vectors
 from router_lab.cli.looks import look_of_fit, looks_json
 from router_lab.cli.places import Place
 from router_lab.metrics import deploy, who_mixes
@@ -82,7 +82,7 @@ def summary(policy: Policy) -> list[str]:
     def percent(figure: Figure | None) -> str:
         return told(figure, lambda v: f"{_written(v, '.1f')} %", reach=" [{}, {}]", unknown="unknown")
 
-    shown, vectors = Certificate.of(policy), weight_of_vectors(policy)
+    shown, vectors, unasked = Certificate.of(policy), weight_of_vectors(policy), unasked_told(policy)
     lines = [
         f"verdict     {shown.verdict}: {shown.reason}",
         f"deploy      {deploy(policy)}",
@@ -90,6 +90,7 @@ def summary(policy: Policy) -> list[str]:
         f"reference   {policy.reference}",
         f"reads       {reads(policy)}{fitted_by(policy)}",
         *([] if vectors is None else [f"vectors     {vectors}"]),
+        *([] if unasked is None else [f"drop-ins    {unasked}"]),
         *([f"escalation  on: {escalates(policy)}"] if policy.spec.escalation else []),
         *(f"{name:12}{text}" for name, text in (*life_rows(policy), *chain_rows(policy))),
         f"quality     {quality_told(shown, digits=2)}; out of fold",

@@ -60,7 +60,7 @@ def at_new_prices(earlier: Earlier, plan: Plan) -> tuple[pd.DataFrame, dict[tupl
     """
     import pandas as pd
 
-    from router_lab.collect.tables import reprice
+    from router_lab.collect.anew import reprice
     from router_lab.racing.earlier import SAME
 
     parts, causes, table = [], dict[tuple[str, Candidate], str](), plan.prices()
@@ -71,7 +71,7 @@ def at_new_prices(earlier: Earlier, plan: Plan) -> tuple[pd.DataFrame, dict[tupl
         told = all(name in part and part[name].notna().any() for name in TOKENS)
         try:
             if told:
-                was, part = part, reprice(part, Path(earlier.file), table, "none")
+                was, part = part, reprice(part, Path(earlier.file), table, "none", every=True)
                 _refuse_other_units(was, part, who, earlier)
             elif earlier.stand_in(who).how != SAME:
                 raise InputError(f"{earlier.file}: has no tokens of who stands for {who}, to price anew")
@@ -98,5 +98,6 @@ def _refuse_other_units(was: pd.DataFrame, now: pd.DataFrame, who: Candidate, ea
     if ratio > OFF or ratio < 1 / OFF:
         raise UnknownDollars(
             f"{earlier.file}: cost_usd of {who} is {ratio:.3g} times what its tokens cost at the sweep's prices; the "
-            "column is in dollars: give the file in dollars, or price it anew, router-lab collect FILE --prices F"
+            "column is in dollars: give the file in dollars, or price it anew, router-lab collect FILE --prices F "
+            "--reprice"
         )

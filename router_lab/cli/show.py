@@ -22,9 +22,12 @@ from router_lab.cli.describe_policy import (
     reads,
     requests_lacking,
     sessions_told,
+    unasked,
+    unasked_told,
     weight_of_vectors,
     who_serves,
 )
+from router_lab.cli.describe_release import release_json, release_of, release_told
 from router_lab.columns import aligned, named
 from router_lab.metrics import deploy, who_mixes
 from router_lab.runtime.points import (
@@ -72,11 +75,13 @@ def show(policy: Path, outcomes: Path | None, as_json: bool) -> None:
     of candidates, asked in turn until an answer is kept.
     """
     loaded = open_policy(policy)
+    published = release_of(policy, loaded.revision)
     if as_json:
-        print_json(_as_json(loaded))
+        print_json({**_as_json(loaded), "release": None if published is None else release_json(*published)})
         return
+    head = _head(loaded, None if published is None else release_told(*published))
     parts = (
-        _head(loaded), _candidates(loaded), _points(loaded), who_serves(loaded), stages_table(loaded), _routes(loaded)
+        head, _candidates(loaded), _points(loaded), who_serves(loaded), stages_table(loaded), _routes(loaded)
     )  # fmt: skip
     echo(*[line for part in parts if part for line in [*part, ""]][:-1])
     if outcomes is not None:
@@ -96,6 +101,7 @@ def _as_json(policy: Policy) -> dict[str, object]:
         "sessions": sessions_told(policy),
         "points": {name: _point(policy, point) for name, point in spec.points.items()}, "point": spec.point,
         "coverage": spec.coverage, "coverage_unknown": spec.coverage_needed(0),
+        "api_unknown": [candidate.named() for candidate in unasked(policy)],
         "reads": reads(policy), "vector_length": policy.vector_length, "suffix_guard": spec.suffix_guard,
         "who_serves": [
             {
@@ -158,7 +164,7 @@ def _turns(stage: Stage) -> dict[str, object]:
     return {} if stage.cap_turns is None else {"cap_turns": stage.cap_turns}
 
 
-def _head(policy: Policy) -> list[str]:
+def _head(policy: Policy, release: str | None = None) -> list[str]:
     from router_lab.report.life import life_rows
     from router_lab.report.policy import (
         certificate_rows,
@@ -171,6 +177,7 @@ def _head(policy: Policy) -> list[str]:
 
     shown = Certificate.of(policy)
     rows = [
+        *([] if release is None else [("release", release)]),
         ("verdict", f"{shown.verdict or 'none'}: {shown.reason or 'no certificate'}"),
         ("deploy", deploy(policy)),
         *([("judged on", f"{certificate_rows(shown)}; `gate` judges fresh rows")] if shown.n else []),
@@ -191,6 +198,8 @@ def _head(policy: Policy) -> list[str]:
     sessions = sessions_told(policy)
     rows += [] if sessions is None else [("sessions", sessions)]
     rows += [("requests", line) for line in requests_lacking(policy)]
+    unknown = unasked_told(policy)
+    rows += [] if unknown is None else [("drop-ins", unknown)]
     if shown.smallest_margin is not None:
         least = least_told(shown, digits=2)
         rows.append(("margin", f"the least that {shown.samples} can certify: {least}"))

@@ -97,7 +97,7 @@ def import_traces(
     from router_lab.prices import PriceTable
     from router_lab.report.traces import trace_bill
     from router_lab.report.traces_page import bill_lines, bill_page
-    from router_lab.traces import price_calls, read_traces
+    from router_lab.traces import price_calls, read_traces, undivided
     from router_lab.traces.files import write_traces
 
     if suite is not None:
@@ -111,16 +111,18 @@ def import_traces(
         priced, lacking = price_calls(traces.calls, table, dict(price_as))
         bill = trace_bill(priced, task)
     write_traces(out, priced, traces.problems, texts=texts)
+    unknown = undivided(priced)
     told = bill.to_json() | {"left": dict(traces.left), "problems": len(traces.problems), "no_price": lacking}
+    told |= {"undivided": unknown}
     atomic_write(out / "bill.json", json.dumps(told, indent=2, ensure_ascii=True).encode())
-    atomic_write(out / "bill.html", bill_page(bill, traces, lacking).encode("utf-8", "replace"))
+    atomic_write(out / "bill.html", bill_page(bill, traces, lacking, unknown).encode("utf-8", "replace"))
     wanted = Wanted(suite, samples, seed, by, audit, grader, known)
     sweep = None if suite is None else _write_suite(out, priced, wanted, dict(price_as))
     if as_json:
         print_json(told | {"sweep": None if sweep is None else str(sweep)})
         return
     echo(*bill_lines(bill), "")
-    _tell_left(traces, lacking)
+    _tell_left(traces, lacking, unknown)
     print_path(out / "bill.html" if sweep is None else sweep)
 
 
@@ -151,11 +153,14 @@ def _write_suite(out: Path, priced: Sequence[Priced], wanted: Wanted, names: dic
     )  # fmt: skip
 
 
-def _tell_left(traces: Traces, lacking: dict[str, str]) -> None:
-    """On standard error: what is in no figure, and why."""
+def _tell_left(traces: Traces, lacking: dict[str, str], unknown: dict[str, str]) -> None:
+    """On standard error: what is in no figure, or in one without its parts, and why."""
+    from router_lab.report.traces_page import UNDIVIDED
+
     lines = [f"{file}: read as {name}" for file, name in list(traces.formats.items())[:SHOWN]]
     lines += [f"not counted: {n:,} × {reason}" for reason, n in traces.left.most_common(SHOWN)]
     lines += [f"warning: no dollars known of {model}: {why}" for model, why in list(lacking.items())[:SHOWN]]
+    lines += [f"warning: {model}: {UNDIVIDED}: {why}" for model, why in list(unknown.items())[:SHOWN]]
     lines += [f"warning: {p.file}: {p.place}: {p.rule}" for p in traces.problems[:SHOWN]]
     more = len(traces.problems) - SHOWN
     lines += [f"warning: {more:,} more problems, all in problems.jsonl"] if more > 0 else []

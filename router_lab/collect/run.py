@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import numpy as np
 import pandas as pd
 
 from router_lab.collect.agreement import with_agreement
+from router_lab.collect.anew import CALLS
+from router_lab.collect.anew import reprice as priced_anew
 from router_lab.collect.evidence import (
     Note,
     died,
@@ -27,7 +30,7 @@ from router_lab.collect.notes import Notes
 from router_lab.collect.pricing import Given, Pricing
 from router_lab.collect.requests import Requests
 from router_lab.collect.shape import TableOptions
-from router_lab.collect.tables import CALLS, read_table, reprice
+from router_lab.collect.tables import read_table
 from router_lab.collect.team import TEAM_REQUEST, usage_by_role
 from router_lab.config import Suite, load_map
 from router_lab.outcomes import CALL_COLUMNS, SCORED, validate_calls, validate_outcomes
@@ -54,7 +57,7 @@ def collect(
     map: Mapping[str, str] | None = None, suite: str | None = None, wide: Sequence[str] = (),
     wide_columns: Mapping[str, str] | None = None,
     candidates: Mapping[str, tuple[str, str | None]] | None = None,
-    delimiter: str | None = None, decimal: str | None = None, encoding: str | None = None,
+    delimiter: str | None = None, decimal: str | None = None, encoding: str | None = None, reprice: bool = False,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
     """(outcomes, calls) of logs, log folders, sweeps and tables. Raises InputError.
 
@@ -63,7 +66,7 @@ def collect(
             tables of outcomes, logs of decisions whose outcomes are known (`DecisionLog`, .jsonl).
         prices: a prices.yaml or a table; by default the file that the sweep of a log folder was
             run with, which it remembers, else `otherwise`, else genai-prices alone. Tables are
-            re-priced only if it is given.
+            priced only if it is given (`collect.anew.reprice`).
         otherwise: a prices.yaml for logs of which no sweep says anything.
         suites: a suites.yaml; its `logs:` suites claim the logs in their folders, its other suites
             override what a log says about their scores.
@@ -71,20 +74,19 @@ def collect(
         as_logged: the rows of logs alone, without what a sweep or a race says of them: for a race
             on its way; without their answers.
         answers: False leaves the column `answer` out, whatever it comes from.
-        agreement: `signal_agreement` of answers that a candidate gave in several epochs
-            (`collect.agreement.with_agreement`).
-        map, suite, wide, wide_columns, candidates, delimiter, decimal, encoding: how the tables
-            among the sources are to be read (`collect.shape.TableOptions`, docs/tables.md); logs
-            and logs of decisions need none of it.
+        agreement: `signal_agreement` of answers (`collect.agreement.with_agreement`).
+        map, suite, wide, wide_columns, candidates, delimiter, decimal, encoding, reprice: how the
+            tables among the sources are to be read (`collect.shape.TableOptions`, docs/tables.md);
+            logs and logs of decisions need none of it.
 
-    `outcomes.attrs` carries `candidates`, `suites` and `provenance`, and in `notes` how a table's
-    file was read where that had to be found out; calls of tables that bring none are absent.
+    `outcomes.attrs` carries `candidates`, `suites` and `provenance`, and in `notes` and `dollars`
+    what was found out of tables; calls of tables that bring none are absent.
     `provenance` names what is no evidence: `left_out` of the rows (`collect.evidence.left_out`),
     `logs_left_out` (log and reason) of logs that gave none or whose rows another log has.
     """
     options = TableOptions(
         map or {}, suite, (wide,) if isinstance(wide, str) else tuple(wide), wide_columns or {}, candidates or {},
-        delimiter, decimal, encoding)  # fmt: skip
+        delimiter, decimal, encoding, reprice=reprice)  # fmt: skip
     kept = (answers or agreement) and not as_logged
     with ExitStack() as stack:
         paths = [stack.enter_context(copy(one, beside=(CALLS,))) for one in sources]
@@ -100,6 +102,8 @@ def _collected(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
     if caching not in CACHING:
         raise InputError(f"caching is {caching!r}; known: {', '.join(CACHING)}")
+    if options.reprice and prices is None:
+        raise InputError("reprice needs prices: name a prices.yaml")
     # Tables before prices: what is wrong is said in the order in which a user named it.
     tables = _tables(paths, options)
     pricing, aside = Pricing(prices, otherwise), list[Note]()
@@ -111,7 +115,9 @@ def _collected(
         said = "; ".join(f"{log}: {why}" for log, why in aside[:3])
         raise InputError(f"{paths[0]}: none of its logs holds a sample ({said}); run it again")
     frames = [] if outcomes is None else [("the logs", outcomes)]
-    frames += [(str(p), f if prices is None else reprice(f, p, pricing.table, caching)) for p, f in tables]
+    if prices is not None:
+        tables = [(p, priced_anew(f, p, pricing.table, caching, every=options.reprice)) for p, f in tables]
+    frames += [(str(path), frame) for path, frame in tables]
     where = ", ".join(str(path) for path in paths[:3]) + (" …" if len(paths) > 3 else "")
     return _validated(frames, tables, aside, where), _calls_frame(calls, where)
 
@@ -126,7 +132,7 @@ def _tables(paths: Sequence[Path], options: TableOptions) -> list[tuple[Path, pd
         raise InputError(
             "the options for tables (--map, --suite, --wide, …) need a table, and no source is one"
         )
-    return [(path, read_table(path, options)) for path in found]
+    return [(path, read_table(path, replace(options, reprice=False))) for path in found]
 
 
 def _logs(paths: Sequence[Path], suites: str | Path | None, aside: list[Note]) -> list[LogSource]:
@@ -143,7 +149,10 @@ def _validated(
 ) -> pd.DataFrame:  # fmt: skip
     """One table of all, with what was found out and what was left out in its attributes."""
     # Before a table gets others.
-    notes = [note for _, frame in tables for note in frame.attrs.get("notes", ())]
+    said = {
+        key: [note for _, frame in tables for note in frame.attrs.get(key, ())]
+        for key in ("notes", "dollars")
+    }
     table = frames[0][1]
     if len(frames) > 1:
         table = pd.concat([frame for _, frame in frames], ignore_index=True)
@@ -152,7 +161,7 @@ def _validated(
         table.index = pd.Index(names, name="a row of")
     table.attrs = _merge_attrs([frame for _, frame in frames])
     whole = validate_outcomes(table, where=where)
-    whole.attrs |= {"notes": notes} if notes else {}
+    whole.attrs |= {key: notes for key, notes in said.items() if notes}
     told = {"left_out": left_out(whole), "logs_left_out": [{"log": log, "reason": why} for log, why in aside]}
     if any(told.values()):
         whole.attrs["provenance"] = whole.attrs.get("provenance", {}) | {k: v for k, v in told.items() if v}

@@ -27,7 +27,7 @@ class TableOptions:
     cells are the quality of the model that they name: names, globs, or patterns with `{model}`.
     wide_columns: column of ours → pattern with `{model}` of further columns for each model.
     candidates: what the table calls a model → (model, effort or None). delimiter, decimal,
-    encoding: of text files; None = found out.
+    encoding: of text files; None = found out. reprice: dollars of its own are priced anew.
     """
 
     map: Mapping[str, str] = field(default_factory=dict)
@@ -38,6 +38,7 @@ class TableOptions:
     delimiter: str | None = None
     decimal: str | None = None
     encoding: str | None = None
+    reprice: bool = False
 
     def __post_init__(self) -> None:
         if self.decimal not in (None, ",", "."):

@@ -15,6 +15,10 @@ from router_lab.runtime.shares import many, part
 
 EXPLORE = (0.02, 0.1)
 """Shares of exploration of which it is said how long they would take."""
+LEAST_SPAN = 1 / 24
+"""Days of a log from which on it tells a rate: a test or an import is written in minutes."""
+LEAST_TOLD = 0.05
+"""Less would be printed as 0.0."""
 
 
 def lacks(overlap: Overlap, labels: Sequence[str]) -> str:
@@ -85,13 +89,13 @@ def _exploring(overlap: Overlap, log: LogRows, target: Target, counts: float) ->
 
 
 def _days(requests: int, log: LogRows) -> str:
-    """At the rate of the log."""
-    days = log.days
-    if not (isfinite(days) and days > 0 and len(log) > 1):
+    """At the rate of the log; nothing from less than LEAST_SPAN of it."""
+    if not (isfinite(log.days) and log.days >= LEAST_SPAN and len(log) > 1):
         return ""
-    needed = requests * days / (len(log) - 1)
-    return (
-        f" ({needed:,.1f} days at this log's rate)"
-        if needed < 10
-        else f" ({needed:,.0f} days at this log's rate)"
-    )
+    needed = requests * log.days / (len(log) - 1)
+    if needed >= LEAST_TOLD:
+        told = f"{needed:,.{1 if needed < 10 else 0}f} days"
+    else:
+        hours = needed * 24
+        told = f"{hours:.1f} hours" if hours >= LEAST_TOLD else "some minutes"
+    return f" ({told} at this log's rate)"

@@ -60,8 +60,8 @@ class Host(NamedTuple):
             return 'no single request is what was measured; frame="caller" sends yours'
         if self.priced and profile.prices is None:
             return (
-                "it has no prices, and session_usd counts dollars: `router-lab collect OUTCOMES --prices FILE`, then "
-                "fit again; or limit session_tokens"
+                "it has no prices, and session_usd counts dollars: `router-lab collect OUTCOMES --prices FILE` (a "
+                "`cost_usd` of the table's own stays), then fit again; or limit session_tokens"
             )
         return _NO_MODEL if self.named(profile, suite) is None else None
 

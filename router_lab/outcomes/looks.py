@@ -24,9 +24,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from router_lab.outcomes.codes import coded
+from router_lab.outcomes.codes import Ints, coded
 from router_lab.outcomes.columns import candidate_columns
 from router_lab.outcomes.near import GOLDEN, Hashes, mixed_bits
+from router_lab.outcomes.questions import same_questions, signature
 from router_lab.outcomes.schema import SCORED
 from router_lab.runtime.errors import RouterLabWarning
 from router_lab.runtime.files import append_line, read_records
@@ -47,28 +48,44 @@ WAIT_S = 10.0
 class Rows:
     """What rows are known by. digest: sha256 of every sample with its outcomes; sketch: the SKETCH
     smallest of the samples' hashes (hex), by which the overlap of two tables is estimated
-    (bottom-k, Broder 1997); n: samples."""
+    (bottom-k, Broder 1997); n: samples; prompts: signatures of the sketch's samples
+    (`questions.signature`), () where nobody wrote them down."""
 
     digest: str
     sketch: tuple[str, ...]
     n: int
+    prompts: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, frame: pd.DataFrame) -> Rows:
         """The scored rows of a validated table: suite, sample, epoch, candidate and quality. Not
-        their order, the file, prompts, groups or prices: asking the same outcomes at other prices
-        or in other groups is asking them again."""
-        hashes = np.sort(_sample_hashes(frame))
-        digest = hashlib.sha256(hashes.astype("<u8").tobytes()).hexdigest()
-        return cls(digest, tuple(f"{int(h):016x}" for h in hashes[:SKETCH]), len(hashes))
+        their order, the file, groups or prices: asking the same outcomes at other prices or in
+        other groups is asking them again. Prompts tell apart what is numbered alike."""
+        hashes, first = _sample_hashes(frame)
+        order = np.argsort(hashes, kind="stable")
+        digest = hashlib.sha256(hashes[order].astype("<u8").tobytes()).hexdigest()
+        least = order[:SKETCH]
+        prompts = frame["prompt"].iloc[first[least]] if "prompt" in frame.columns else ()
+        return cls(
+            digest,
+            tuple(f"{int(h):016x}" for h in hashes[least]),
+            len(hashes),
+            tuple(map(signature, prompts)),
+        )
 
     def alike(self, other: Rows) -> bool:
-        """Whether ALIKE of the samples of both together are in both."""
-        if self.digest == other.digest:
-            return True
-        mine, theirs = set(self.sketch), set(other.sketch)
-        lowest = sorted(mine | theirs)[:SKETCH]
-        return bool(lowest) and len(mine & theirs & set(lowest)) >= ALIKE * len(lowest)
+        """Whether ALIKE of the samples of both together are in both: by name and outcomes, and,
+        where both have prompts, by what is asked."""
+        mine, theirs = (dict(zip(one.sketch, one.told, strict=True)) for one in (self, other))
+        lowest = sorted({*mine, *theirs})[:SKETCH]
+        both = [one for one in lowest if one in mine and one in theirs]
+        same = int(same_questions([mine[one] for one in both], [theirs[one] for one in both]).sum())
+        return self.digest == other.digest if not lowest else same >= ALIKE * len(lowest)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """`prompts`, of the length of `sketch`."""
+        return self.prompts if len(self.prompts) == len(self.sketch) else ("",) * len(self.sketch)
 
 
 @dataclass(frozen=True)
@@ -130,7 +147,7 @@ def count_look(outcomes: str | os.PathLike[str], look: Look) -> Looks:
     known: list[Mapping[str, Any]] = []
     try:
         known = _read(path)
-        if _key(mine) not in {_key(row) for row in known}:
+        if _key(mine) not in {_key(row) for row in known if look.rows.alike(_rows(row))}:
             append_line(
                 path, json.dumps(mine, separators=(",", ":")).encode("ascii"), sync=True, wait_s=WAIT_S
             )
@@ -143,7 +160,7 @@ def count_look(outcomes: str | os.PathLike[str], look: Look) -> Looks:
         known = [*known, mine]
     different: dict[tuple[str, ...], Mapping[str, Any]] = {}
     for row in known:
-        if look.rows.alike(Rows(row["rows"], tuple(row["sketch"]), row["samples"])):
+        if look.rows.alike(_rows(row)):
             different.setdefault(_key(row), row)
     deltas = tuple(float(row["delta"]) for row in different.values())
     first = next(iter(different.values()))
@@ -162,9 +179,15 @@ def _line(look: Look) -> dict[str, object]:
         "rows": look.rows.digest,
         "samples": look.rows.n,
         "sketch": list(look.rows.sketch),
+        "prompts": list(look.rows.prompts),
         "question": _sha(look.question),
         "answer": _sha(look.answer),
     }
+
+
+def _rows(row: Mapping[str, Any]) -> Rows:
+    """What an earlier version wrote has no prompts."""
+    return Rows(row["rows"], tuple(row["sketch"]), row["samples"], tuple(row.get("prompts", ())))
 
 
 def _whose(row: Mapping[str, Any]) -> str:
@@ -210,7 +233,10 @@ def _is_look(row: Mapping[str, Any]) -> bool:
     except ValueError:
         return False
     numbers = isinstance(delta, float | int) and 0 < delta <= 1 and isinstance(samples, int)
-    return numbers and isinstance(sketch, list) and all(isinstance(part, str) for part in sketch)
+    return numbers and all(
+        isinstance(parts, list) and all(isinstance(part, str) for part in parts)
+        for parts in (sketch, row.get("prompts", []))
+    )
 
 
 def _sha(value: object) -> str:
@@ -219,9 +245,9 @@ def _sha(value: object) -> str:
     ).hexdigest()
 
 
-def _sample_hashes(frame: pd.DataFrame) -> Hashes:
+def _sample_hashes(frame: pd.DataFrame) -> tuple[Hashes, Ints]:
     """A hash of each sample with all its outcomes that were scored, in whatever order the rows
-    come."""
+    come; and the first row of each."""
     scored = frame["status"].isin(SCORED).to_numpy(bool)
     row = np.zeros(int(scored.sum()), np.uint64)
     for column in ("epoch", *candidate_columns(frame.columns)):
@@ -233,7 +259,8 @@ def _sample_hashes(frame: pd.DataFrame) -> Hashes:
     np.add.at(total, samples.code[scored], row)  # modulo 2**64, so that no order matters
     for name in ("suite", "sample_id"):
         total = _mixed(total ^ _text_hashes(frame[name].iloc[samples.first]))
-    return total[np.unique(samples.code[scored])]
+    there = np.unique(samples.code[scored])
+    return total[there], samples.first[there]
 
 
 def _text_hashes(values: pd.Series[Any]) -> Hashes:

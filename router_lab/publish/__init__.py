@@ -103,7 +103,7 @@ def publish(
     another revision, a certificate that says by now not to deploy, a release under another alias, a
     folder that cannot be written, or that another publisher holds for half a minute; PolicyError
     for keys. Warns (RouterLabWarning) of what is damaged or unfinished in the folder, and goes on
-    from what is not; and of candidates that retire soon.
+    from what is not; and of candidates that retire soon or have retired.
     """
     revision = local_path(revision)
     policy, how = _revision(revision), _how(private_key, trusted, by, now, expires)
@@ -142,7 +142,7 @@ def rollback(
     further back. to: the number of a release in the history, or the first digits of its revision,
     instead. The rest as for `publish`. Raises InputError, naming what can be gone back to, when
     nothing is published, nothing is left to go back to, or the earlier revision is gone or
-    damaged; warns as `publish`, and of candidates that have retired.
+    damaged; warns as `publish`.
     """
     folder = local_path(folder)
     if not any(os.path.lexists(folder / name) for name in (RELEASE, HISTORY)):
@@ -241,7 +241,7 @@ def _folder(revision: Path) -> Path:
 
 def _gated(policy: Policy, gate: Mapping[str, object] | None, force: bool, now: dt.datetime) -> str:
     """The verdict of the gate, which by `now` may have become a `fail`. Raises InputError where it
-    does not allow publishing and nobody forces it; warns of who retires soon."""
+    does not allow publishing and nobody forces it; warns of who retires soon, or has."""
     day = now.astimezone(dt.UTC).date()
     if gate is not None and not isinstance(gate, Mapping):
         raise InputError(
@@ -262,7 +262,7 @@ def _gated(policy: Policy, gate: Mapping[str, object] | None, force: bool, now: 
             f"{policy.spec.name}: {reason}; run `router-lab gate … --write-json gate.json` and publish with --gate "
             "gate.json, or --force, which leaves a trace"
         )
-    _warn(policy, retiring_soon(policy, day), stacklevel=4)
+    _warn(policy, retiring_soon(policy, day, gone=True), stacklevel=4)
     return word if word in ("pass", "fail") else "inconclusive"
 
 

@@ -147,20 +147,22 @@ def _row(name: str, by_task: Mapping[str, Sequence[Priced]]) -> Row:
 
 
 def _sources(tasks: Sequence[Task]) -> dict[str, dict[str, float]]:
-    """By route, dollars by source; of a task in which some call's tokens or prices are not known,
-    nobody knows. A task's calls are taken for one conversation, as far as their texts do not show
-    that one begins anew."""
+    """By route, dollars by source. Of a call whose price by kind is not known nobody knows, nor of
+    what follows a call without tokens in its conversation. A task's calls are taken for one, as
+    far as their texts do not show that one begins anew."""
     rows, task_of = list[tuple[int, float, float, float, float]](), list[int]()
     for at, task in enumerate(tasks):
-        known = [(one.call.tokens, one.usd, one.read) for one in task.calls]
-        if any(None in figures for figures in known):
-            continue
+        whole = True
         for place, one in enumerate(task.calls):
             if place == 0 or one.call.opens:
                 task_of.append(at)
-            tokens, usd, read = known[place]
-            assert tokens is not None and usd is not None and read is not None
-            rows.append((len(task_of) - 1, float(tokens.prompt), float(tokens.output), usd, read))
+                whole = True
+            tokens = one.call.tokens
+            if tokens is None:
+                whole = whole and one.usd == 0  # what failed before it read anything
+            elif whole:
+                usd, read = (0.0, 0.0) if one.usd is None or one.read is None else (one.usd, one.read)
+                rows.append((len(task_of) - 1, float(tokens.prompt), float(tokens.output), usd, read))
     parts = dollars_by_source(pd.DataFrame(rows, columns=["run", "read", "said", "usd", "read_usd"]))
     parts = parts.groupby([task_of[run] for run in parts.index]).sum()
     values = parts.to_numpy(np.float64).tolist()

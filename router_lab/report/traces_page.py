@@ -20,6 +20,7 @@ from router_lab.traces.tasks import Bound
 TITLE = "The bill, from traces"
 SHORT = {"frame": "first prompt", "history": "sent again", "results": "new in later prompts", "answers": "answers",
          "unknown": "unknown"}  # fmt: skip
+UNDIVIDED = "what some of its dollars were paid for is not known"
 MOST_ROWS, MOST_BARS = 30, 12
 TOKEN_KINDS = tuple(kind for kind in COUNTED if kind.name != "reasoning")
 
@@ -127,8 +128,10 @@ def picture(bill: TraceBill) -> Markup:
     return stacked_svg(bars, "dollars", tick_money, title="Dollars by route and source") if bars else Markup()
 
 
-def bill_page(bill: TraceBill, traces: Traces, lacking: Mapping[str, str]) -> str:
-    """The whole page."""
+def bill_page(
+    bill: TraceBill, traces: Traces, lacking: Mapping[str, str], undivided: Mapping[str, str] | None = None
+) -> str:
+    """The whole page. lacking, undivided: reasons by model, as `traces.dollars` gives them."""
     cards = [(money(bill.usd), f"{count(bill.calls)} calls"), (money(bill.p50), "median task"),
              (money(bill.p95), "P95 task"), (money(bill.month), "a month")]  # fmt: skip
     drawn = picture(bill)
@@ -145,7 +148,7 @@ def bill_page(bill: TraceBill, traces: Traces, lacking: Mapping[str, str]) -> st
         PARTS.section("By route", _table(bill.routes, bill)),
         PARTS.section("By model", _table(bill.models, bill)),
         _loops(bill),
-        _left(traces, lacking),
+        _left(traces, lacking, undivided or {}),
     )
 
 
@@ -184,8 +187,9 @@ def _loops(bill: TraceBill) -> Markup:
     return PARTS.section("Looping tasks", body, PARTS.details("The dearest", PARTS.bullets(rules)))
 
 
-def _left(traces: Traces, lacking: Mapping[str, str]) -> Markup:
+def _left(traces: Traces, lacking: Mapping[str, str], undivided: Mapping[str, str]) -> Markup:
     told = [f"{model}: no dollars known: {why}" for model, why in sorted(lacking.items())]
+    told += [f"{model}: {UNDIVIDED}: {why}" for model, why in sorted(undivided.items())]
     told += [f"{count(n)} × not counted: {reason}" for reason, n in traces.left.most_common()]
     told += [f"{p.file}: {p.place}: {p.rule}" for p in traces.problems[:MOST_ROWS]]
     more = len(traces.problems) - MOST_ROWS

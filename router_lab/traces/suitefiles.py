@@ -16,7 +16,7 @@ import numpy as np
 from router_lab.outcomes.cells import no_formula
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
-from router_lab.traces.dollars import Priced, price_names
+from router_lab.traces.dollars import Priced, full_name
 from router_lab.traces.draw import Draw, Sample, as_row
 
 TASK = '''\
@@ -183,7 +183,7 @@ def incumbents(draw: Draw, priced: Sequence[Priced], names: Mapping[str, str]) -
         weight[sample.model] += sample.weight
     providers = {one.call.model: one.call.provider for one in priced}
     found = [
-        known.get(model) or price_names(model, providers.get(model), names)[-1]
+        known.get(model) or names.get(model) or full_name(model, providers.get(model))
         for model in sorted(weight, key=lambda one: -weight[one])
     ]
     return list(dict.fromkeys(found))

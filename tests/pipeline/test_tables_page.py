@@ -43,7 +43,7 @@ def test_a_command_of_the_page_prints_what_stands_there(page: Path, option: str,
 
 
 def test_what_the_page_collects(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert len(FILES) == len(RUNS) == 2 and len(PYTHON) == 1
+    assert (len(FILES), len(RUNS), len(PYTHON)) == (5, 3, 1)
     for _, block in RUNS:
         CliRunner().invoke(cli, shlex.split(block.split("$ ")[-1].splitlines()[0])[1:])
     ours = read_outcomes(page / "ours.parquet")
@@ -55,6 +55,16 @@ def test_what_the_page_collects(page: Path, capsys: pytest.CaptureFixture[str]) 
         ["support", "008", "gpt-5", "And null?", 1.0, 0.011, "EU"],
         ["support", "008", "haiku", "And null?", 1.0, 0.001, "EU"],
     ]
+    # The bill's, and (2,400 × 1.25 + 300 × 10) / 1,000,000.
+    assert read_outcomes(page / "paid.parquet")["cost_usd"].tolist() == pytest.approx([0.012, 0.006])
+    CliRunner().invoke(cli, ["collect", "asked.csv", "--out", "asked.parquet"])
+    asked = {
+        one["model"]: one["request"] for one in read_outcomes(page / "asked.parquet").attrs["candidates"]
+    }
+    assert asked == {
+        "openai/gpt-5": {"api": "openai_responses", "arguments": {"model": "gpt-5"}},
+        "haiku": {"api": "anthropic", "arguments": {"model": "claude-haiku-4-5", "max_tokens": 2048}},
+    }
     wide = read_outcomes(page / "wide.parquet")
     assert list(zip(wide["model"], wide["effort"].fillna("default"), strict=True))[:2] == [
         ("gpt-5", "default"), ("haiku", "high"),

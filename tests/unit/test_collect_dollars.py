@@ -396,6 +396,41 @@ def test_a_table_collected_with_prices_gives_its_candidates_their_prices(tmp_pat
     assert not collect([source])[0].attrs.get("candidates")  # without the option nothing is known
 
 
+def test_dollars_of_a_table_are_kept_beside_prices_and_those_that_prices_made_follow_them(
+    tmp_path: Path,
+) -> None:
+    """A bill of $.5 for 100 + 20 tokens, which list prices of $1 and $10 call $.0003, and twice those $.0006."""
+    head = "suite,sample_id,model,quality,cost_usd,input_tokens,output_tokens\n"
+    source = tmp_path / "t.csv"
+    source.write_text(head + f"s,1,{MODEL},1,0.5,100,20\ns,2,{MODEL},1,,100,20\n")
+    first, _ = collect([source], prices=prices())
+    assert first["cost_usd"].tolist() == pytest.approx([0.5, 0.0003])
+    assert first["price_date"].isna().tolist() == [True, False]
+    assert first.attrs["candidates"][0]["prices"]["output"] == 10
+    assert first.attrs["dollars"] == [
+        f"{source}: cost_usd of 1 of 2 rows is the table's own and was kept; candidates have the prices as well "
+        "(--reprice computes cost_usd from tokens and prices instead)"
+    ]
+    written = write_outcomes(first, tmp_path / "o.parquet")
+    doubled = prices(input=2, output=20)
+    again, _ = collect([written], prices=doubled)
+    assert again["cost_usd"].tolist() == pytest.approx([0.5, 0.0006])
+    every, _ = collect([written], prices=doubled, reprice=True)
+    assert every["cost_usd"].tolist() == pytest.approx([0.0006, 0.0006]) and "dollars" not in every.attrs
+    assert collect([written])[0]["cost_usd"].tolist() == pytest.approx([0.5, 0.0003])
+    with pytest.raises(InputError, match="reprice needs prices"):
+        collect([written], reprice=True)
+
+
+def test_a_bill_without_tokens_takes_prices_for_its_candidates(tmp_path: Path) -> None:
+    source = tmp_path / "t.csv"
+    source.write_text(f"suite,sample_id,model,quality,cost_usd\ns,1,{MODEL},1,0.5\n")
+    found, _ = collect([source], prices=prices())
+    assert found["cost_usd"].tolist() == [0.5] and found.attrs["candidates"][0]["prices"]["input"] == 1
+    with pytest.raises(InputError, match="has no token columns"):
+        collect([source], prices=prices(), reprice=True)
+
+
 def test_a_table_priced_anew_costs_what_its_logs_cost(tmp_path: Path) -> None:
     """Prices doubled: an answer of 100 × 2 + 20 × 20 = $.0006; of what was never answered no cost is known, and the
     answers of an attempt that was thrown away are no part of the request."""

@@ -16,9 +16,11 @@ from router_lab.cli.describe_policy import (
     escalates,
     fitted_by,
     reads,
+    unasked_told,
     weight_of_vectors,
     who_serves,
 )
+from router_lab.cli.fit import summary
 from router_lab.report.policy import pick_rows
 from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.features import DENSE, Featuriser
@@ -317,6 +319,23 @@ def test_a_bad_vector_is_one_line(given: str, said: str, tmp_path: Path) -> None
 def test_a_vector_for_a_policy_without_is_refused(tmp_path: Path) -> None:
     done = run("route", save_revision(policy(), tmp_path), "hi", "--vector", "[1]")
     assert done.stderr == "Error: --vector [1]: policy 'support' was fitted without vectors; leave it out\n"
+
+
+def test_fit_and_show_say_whom_no_drop_in_can_ask(tmp_path: Path) -> None:
+    """Of a candidate measured by suite one unknown is enough; teams are asked by their roles."""
+    known = {"api": "anthropic", "arguments": {}}
+    why = "through which API they were measured is not known; a column `request` of the outcomes says it"
+    none = policy()
+    assert f"drop-ins    cannot ask all 2 candidates: {why}, then fit again" in "\n".join(summary(none))
+    assert f"cannot ask all 2 candidates: {why}" in run("show", save_revision(none, tmp_path / "none")).stdout
+    by_suite = {"api": None, "suites": {"code": known, "triage": {"api": None}}}
+    half = policy(profiles=(Profile(CHEAP, request=by_suite), Profile(DEAR, request=known)))
+    saved = save_revision(half, tmp_path / "half")
+    assert f"cannot ask 1 of 2 (cheap): {why}" in run("show", saved).stdout
+    assert json.loads(run("show", saved, "--json").stdout)["api_unknown"] == [CHEAP.named()]
+    kept = {"reproducible": False, "reason": "it asks twice"}
+    whole = policy(profiles=(Profile(CHEAP, request=kept), Profile(DEAR, request=known)))
+    assert unasked_told(whole) is None and "drop-ins" not in "\n".join(summary(whole))
 
 
 def test_show_says_of_whom_answers_were_cut_off(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import math
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,8 @@ from router_lab import load_policy
 from router_lab.cli.evaluate import evaluate as command
 from router_lab.collect import collect
 from router_lab.evaluate import Evaluation, evaluate, read_log
+from router_lab.evaluate.logged import LogRows
+from router_lab.evaluate.settle import _days
 from router_lab.evaluate.told import to_json, to_text
 from router_lab.outcomes import read_outcomes, write_outcomes
 from router_lab.report.evaluation_page import evaluation_html
@@ -481,3 +483,23 @@ def test_propensities_that_were_not_logged_are_those_of_the_policy_that_decided(
     assert told[0] == told[1] and told[0]["overlap"]["drawn"] == 1200
     [note] = found(week, always("cheap")).notes
     assert note == "1,200 decisions hold no propensity and count as made without chance"
+
+
+@pytest.mark.parametrize(
+    ("span", "requests", "said"),
+    [(86_400.0, 5_000, " (50 days at this log's rate)"), (86_400.0, 150, " (1.5 days at this log's rate)"),
+     (86_400.0, 4, " (1.0 hours at this log's rate)"), (7_200.0, 1, " (some minutes at this log's rate)"),
+     (3_000.0, 29_683, ""), (0.0, 5, "")],
+)  # fmt: skip
+def test_how_long_it_takes_is_told_in_days_or_hours_or_not_at_all(
+    span: float, requests: int, said: str
+) -> None:
+    """101 decisions, so 100 spans between them; of less than an hour nothing is concluded."""
+
+    class Log:
+        days = span / 86_400
+
+        def __len__(self) -> int:
+            return 101
+
+    assert _days(requests, cast(LogRows, Log())) == said

@@ -157,7 +157,10 @@ def test_a_gate_that_passed_before_the_reference_retired_publishes_no_longer(tmp
         done = publish(folder, gate=passed, now=at("2026-11-30"))
     assert warned[0].filename == __file__
     assert (done.release.verdict, done.entry["forced"]) == ("pass", False)
-    forced = publish(folder, gate=passed, force=True, now=at("2026-12-02"))
+    # Who forces is told what who rolls back is told.
+    said = "^always: the reference, dear, retired on 2026-12-01 and serves nothing any more: fit again without it$"
+    with pytest.warns(RouterLabWarning, match=said):
+        forced = publish(folder, gate=passed, force=True, now=at("2026-12-02"))
     assert (forced.release.verdict, forced.entry["forced"]) == ("fail", True)
 
 

@@ -10,9 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
 
 from router_lab.cli import cli
 from router_lab.config import Recipe
@@ -20,6 +23,7 @@ from router_lab.fit import fit_policy
 from router_lab.fit.folds import deal_of
 from router_lab.outcomes import OutcomeMatrix, validate_outcomes, write_outcomes
 from router_lab.outcomes.looks import LOOKS, Look, Rows, count_look, looks_file
+from router_lab.outcomes.questions import same_questions, signature
 from router_lab.runtime.artifact import encode_policy, save_policy
 from router_lab.runtime.errors import RouterLabWarning
 from router_lab.runtime.policy import Policy
@@ -162,6 +166,11 @@ AGAIN = {
     "other prices": TABLE.assign(cost_usd=TABLE["cost_usd"].where(TABLE["model"] != "large", 0.3)),
     "other groups": TABLE.assign(group=[s[:-1] for s in TABLE["sample_id"]]),
     "without prompts": TABLE.assign(prompt=None),
+    "prompts in capitals, spaced and dotted": TABLE.assign(
+        prompt=[f" {p.upper()} . " for p in TABLE["prompt"]]
+    ),
+    "prompts in a frame": TABLE.assign(prompt=[f"Please: {p} Be brief." for p in TABLE["prompt"]]),
+    "half of the prompts lost": TABLE.assign(prompt=TABLE["prompt"].where(TABLE["sample_id"] < ids[60])),
     "one sample dropped": TABLE[TABLE["sample_id"] != ids[0]],
     "a tenth more": pd.concat(
         [TABLE, two_kinds(12, seed=3).assign(sample_id=lambda t: "x" + t["sample_id"])]
@@ -182,6 +191,77 @@ def test_another_recipe_asks_the_same_rows_again(home: Path, keys: dict[str, Any
     fit(home)
     keys = {"min_seen": 0.5} if "seen" in keys else keys
     assert fit(home, **keys)["looks"] == 2
+
+
+def numbered(week: str, questions: list[str]) -> pd.DataFrame:
+    """Samples 0, 1, … that both candidates answer rightly, but for every tenth."""
+    rows = [
+        {"suite": "s", "sample_id": str(at), "model": model, "quality": float(at % 10 != 3), "prompt": f"{text} {week}"}
+        for at, text in enumerate(questions) for model in ("a", "b")
+    ]  # fmt: skip
+    return validate_outcomes(pd.DataFrame(rows))
+
+
+def asked_of(week: int, kind: str, n: int = 300) -> pd.DataFrame:
+    rng = np.random.default_rng(week)
+    words = ["".join(rng.choice(list("abcdefghijklmnop"), 6)) for _ in range(400)]
+    if kind == "template":
+        return numbered(
+            "", [f"How do I reset the password of account {rng.integers(10**6)}?" for _ in range(n)]
+        )
+    return numbered("", [" ".join(rng.choice(words, 12)) for _ in range(n)])
+
+
+@pytest.mark.parametrize("kind", ["free", "template"])
+def test_other_questions_that_are_numbered_alike_are_other_rows(tmp_path: Path, kind: str) -> None:
+    """Each week's table counts from 0 and is answered as the last was: the prompts alone are others."""
+    weeks = [Rows.of(asked_of(week, kind)) for week in range(6)]
+    assert len({week.digest for week in weeks}) == 1
+    assert [a.alike(b) for a in weeks for b in weeks] == [a is b for a in weeks for b in weeks]
+    found = [count_look(tmp_path / "o.csv", look(week)) for week in (*weeks, weeks[0])]
+    assert [one.number for one in found] == [1] * 7
+    assert len((tmp_path / LOOKS).read_text().splitlines()) == 6
+    assert count_look(tmp_path / "o.csv", look(weeks[1], "another")).number == 2
+
+
+@pytest.mark.parametrize("kind", ["free", "template"])
+def test_questions_in_other_words_around_them_are_the_same(kind: str) -> None:
+    table = asked_of(0, kind)
+    rows = Rows.of(table)
+    for dressed in ("{}", "Please: {} Be brief.", "{} Thank you very much for the answer, as always."):
+        again = table.assign(prompt=[dressed.format(text) for text in table["prompt"]])
+        assert rows.alike(Rows.of(again)) and Rows.of(again).alike(rows), dressed
+    one = table.assign(prompt="Answer the question in the picture.")
+    assert Rows.of(one).alike(Rows.of(one)) and rows.alike(Rows.of(table.drop(columns="prompt")))
+
+
+@given(st.lists(st.text(max_size=30), min_size=1, max_size=8))
+def test_any_prompts_are_the_same_as_themselves_and_as_none(prompts: list[str]) -> None:
+    told = [signature(text) for text in prompts]
+    assert same_questions(told, told).all()
+    assert same_questions(told, [""] * len(told)).all() and same_questions(["x" * 80] * len(told), told).all()
+    assert told == [signature(f"  {text.upper()}. ") for text in prompts] or not all(
+        map(str.isascii, prompts)
+    )
+
+
+def test_two_prompts_by_hand() -> None:
+    """One pair alone has nothing to be ranked by: it is the same from an eighth shared on. Without a letter or digit
+    a text is no prompt."""
+    cat, hat = signature("Where does the cat sleep at night?"), signature("Compute 17 * 23 and add 4.")
+    assert same_questions([cat], [signature("where does the CAT sleep, at night")]).tolist() == [True]
+    assert same_questions([cat], [hat]).tolist() == [False]
+    assert same_questions([cat, hat], [hat, cat]).tolist() == [False, False]
+    assert signature(None) == signature(" ?! ") == "" and len(cat) == 16 + 64
+
+
+def test_a_look_of_an_earlier_version_has_no_prompts_and_counts(tmp_path: Path) -> None:
+    count_look(tmp_path / "o.csv", look(Rows.of(asked_of(0, "free"))))
+    path = tmp_path / LOOKS
+    old = json.loads(path.read_text())
+    del old["prompts"]
+    path.write_text(json.dumps(old) + "\n")
+    assert count_look(tmp_path / "o.csv", look(Rows.of(asked_of(1, "free")), "another")).number == 2
 
 
 def test_points_share_one_delta(home: Path) -> None:
@@ -231,7 +311,7 @@ def test_a_look_at_most_of_these_rows_is_called_that(tmp_path: Path) -> None:
 
 
 def test_rows_are_known_by_what_was_scored() -> None:
-    """Not by prompts, prices, infra rows or the sign of a zero; a quality, an epoch or an effort makes another."""
+    """Not by prices, infra rows or the sign of a zero; a quality, an epoch or an effort makes another."""
     rows = Rows.of(TABLE)
     lost = TABLE.iloc[:1].assign(sample_id="lost", status="infra", quality=float("nan"))
     signs = TABLE.assign(quality=TABLE["quality"].where(TABLE["quality"] > 0, -0.0))

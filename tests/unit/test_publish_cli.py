@@ -72,6 +72,29 @@ def test_who_forces_is_told_what_was_missing(tmp_path: Path) -> None:
         assert f"{path.name} ({word})\n" in done.output
 
 
+def test_show_says_what_is_published_and_where_its_history_is(tmp_path: Path) -> None:
+    folder = tmp_path / "p"
+    first, second = save(folder, 0.1), save(folder, 0.2)
+    assert "release " not in run("show", first).output and "RELEASE" not in run("show", first).output
+    for path, more in ((first, ()), (second, ("--expires", "2099-01-31"))):
+        assert run("publish", path, "--force", *more).exit_code == 0
+    said = run("show", folder).output
+    assert second.name[:16] in said.splitlines()[0]
+    until = "expires 2099-01-31T00:00:00Z"
+    assert (
+        f"  release    2 of support as champion, inconclusive, {until}; history: 2 lines in {folder / HISTORY}\n"
+        in said
+    )
+    assert "release    2 of support as champion" in run("show", second).output
+    assert "of support as champion" not in run("show", first).output
+    told = json.loads(run("show", folder, "--json").stdout)["release"]
+    assert (told["number"], told["alias"], told["revision"]) == (2, "champion", load_policy(second).revision)
+    assert told["history"] == str(folder / HISTORY)
+    assert json.loads(run("show", first, "--json").stdout)["release"] is None
+    (folder / RELEASE).write_text("{")
+    assert run("show", first).exit_code == 0
+
+
 def test_a_release_is_signed_afterwards(tmp_path: Path, key: tuple[Path, str, str]) -> None:
     private, public, fingerprint = key
     path = save(tmp_path / "p", 0.1)

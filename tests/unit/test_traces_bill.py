@@ -8,12 +8,15 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from router_lab.prices import Tokens
+from router_lab.config import Prices
+from router_lab.prices import PriceTable, Tokens
 from router_lab.report.traces import trace_bill
 from router_lab.report.traces_page import bill_lines, bill_page, sentences
-from router_lab.traces import Message, Priced, ToolUse, TracedCall, Traces, price_calls
-from router_lab.traces.dollars import price_names
+from router_lab.traces import Message, Priced, ToolUse, TracedCall, Traces, price_calls, undivided
+from router_lab.traces.dollars import full_name, price_names
 from router_lab.traces.repeats import near_groups, repeats_of
 from router_lab.traces.tasks import bound, bounds, looping, tasks_of
 from tests.trace_exports import MODEL, prices
@@ -197,7 +200,52 @@ def test_dollars_are_the_sources_own_before_prices() -> None:
     ("model", "provider", "names"),
     [("gpt-5", None, ["gpt-5", "openai/gpt-5"]), ("gpt-5", "azure.ai.openai", ["gpt-5", "azure/gpt-5"]),
      ("vertex_ai/gemini-2.5-pro", None, ["vertex_ai/gemini-2.5-pro", "google/gemini-2.5-pro"]),
-     ("ours", "acme", ["ours", "acme/ours"]), ("odd", None, ["odd"]), ("mapped", "x", ["openai/gpt-5"])],
+     ("ours", "acme", ["ours", "acme/ours"]), ("odd", None, ["odd"]), ("mapped", "x", ["openai/gpt-5"]),
+     ("openai/gpt-5", "openai", ["openai/gpt-5"]), ("ours/llama-x", "ours", ["ours/llama-x"]),
+     ("azure/gpt-5", "azure", ["azure/gpt-5"]), ("bedrock/anthropic.x", "bedrock", ["bedrock/anthropic.x"]),
+     ("anthropic.x", "aws.bedrock", ["anthropic.x", "bedrock/anthropic.x"]),
+     ("openrouter/openai/gpt-5", "openrouter", ["openrouter/openai/gpt-5"]),
+     ("openai/gpt-5", "openrouter", ["openrouter/openai/gpt-5", "openai/gpt-5"]),
+     ("gemini/gemini-2.5-pro", "gemini", ["gemini/gemini-2.5-pro", "google/gemini-2.5-pro"])],
 )  # fmt: skip
 def test_under_which_names_a_model_is_priced(model: str, provider: str | None, names: list[str]) -> None:
     assert price_names(model, provider, {"mapped": "openai/gpt-5"}) == names
+
+
+PARTS = st.text(alphabet="abcxyz-.", min_size=1, max_size=6)
+
+
+@given(PARTS, PARTS)
+def test_a_name_that_begins_with_its_provider_is_not_given_it_again(provider: str, model: str) -> None:
+    once = full_name(f"{provider}/{model}", provider)
+    assert once.count("/") == 1 and full_name(once, provider) == once
+    assert price_names(once, provider, {}) == [once]
+
+
+def test_calls_without_a_price_of_what_they_used_leave_the_others_known() -> None:
+    """Three calls of one task, of which the source tells $1 each. At $2 and $8 a million the first has read for .002 and
+    written for .0008 of .0028; the second has cached tokens, which the prices do not know."""
+    tokens = [Tokens(input=1000, output=100), Tokens(input=100, cache_read=1000, output=100),
+              Tokens(input=1600, output=100)]  # fmt: skip
+    rows = {
+        MODEL: [{"starts": "2026-01-01", "input": 2, "output": 8, "source": "x", "checked": "2026-01-01"}]
+    }
+    table = PriceTable(Prices.model_validate({"models": rows}).models, where="p.yaml", file="p.yaml")
+    priced, lacking = price_calls(
+        [call("s", at, tokens=one, usd=1.0) for at, one in enumerate(tokens)], table
+    )
+    assert lacking == {} and [one.read for one in priced] == [
+        pytest.approx(2 / 2.8), None, pytest.approx(3.2 / 4),
+    ]  # fmt: skip
+    why = undivided(priced)[MODEL]
+    assert "used 1000 cache_read tokens" in why
+    assert f"router-lab prices add '{MODEL}' --cache-read X --starts 2026-01-01 --prices p.yaml" in why
+    # The third repeats the first prompt (1,000 of its 1,600 tokens), sends 200 again, and 400 are new.
+    bill = trace_bill(priced)
+    assert bill.sources["all"] == pytest.approx({
+        "frame": 2 / 2.8 + 0.8 * 1000 / 1600, "history": 0.8 * 200 / 1600, "results": 0.8 * 400 / 1600,
+        "answers": 0.8 / 2.8 + 0.2, "unknown": 1.0,
+    })  # fmt: skip
+    page = bill_page(bill, Traces((), (), Counter(), {}), {}, undivided(priced))
+    assert "what some of its dollars were paid for is not known" in page
+    assert undivided(price_calls([call("s", tokens=tokens[0])], table)[0]) == {}

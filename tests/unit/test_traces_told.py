@@ -65,6 +65,39 @@ def test_the_command_that_is_suggested_mends_the_bill_as_it_stands(
     assert ("prices: evals/prices.yaml, over genai-prices" in again.stderr) == (file is None)
 
 
+def test_a_suite_names_models_as_litellm_writes_them_once(tmp_path: Path) -> None:
+    """Its spend logs hold `openai/gpt-5` beside the provider `openai`; what OpenRouter served has its maker alone."""
+    told = [("openai/gpt-5", "openai"), ("gpt-5", "openai"), ("openai/gpt-5-mini", "openrouter")]
+    answer = {"choices": [{"message": {"role": "assistant", "content": "There."}, "finish_reason": "stop"}]}
+    rows = [
+        spend(0.5, model=model, custom_llm_provider=who, request_id=model, response=answer,
+              messages=[{"role": "user", "content": f"Where does the mail of {model} lie today?"}])
+        for model, who in told
+    ]  # fmt: skip
+    lines(tmp_path / "spend.jsonl", *rows)
+    run("import", tmp_path / "spend.jsonl", "--out", tmp_path / "b", "--suite", "s", "--by", "counts")
+    read = yaml.safe_load((tmp_path / "b/s/sweep.yaml").read_text())
+    assert sorted(read["models"]) == ["openai/gpt-5", "openrouter/openai/gpt-5-mini"]
+    assert read["reference"]["model"] == "openai/gpt-5"
+
+
+def test_an_import_names_the_price_that_tells_what_dollars_were_paid_for(tmp_path: Path) -> None:
+    prices = tmp_path / "prices.yaml"
+    run("prices", "add", LACKS, "--input", "1", "--output", "2", "--source", "https://a.example",
+        "--starts", "2026-01-01", "--prices", prices)  # fmt: skip
+    cached = {"usage_object": {"prompt_tokens_details": {"cached_tokens": 10}}}
+    lines(tmp_path / "spend.jsonl", spend(0.5), spend(0.5, request_id="r2", metadata=cached))
+    call = ["import", tmp_path / "spend.jsonl", "--out", tmp_path / "b", "--prices", prices]
+    asked = run(*call)
+    assert "50.0 % nobody knows" in asked.stdout
+    assert f"warning: {LACKS}: what some of its dollars were paid for is not known: model" in asked.stderr
+    assert list(json.loads((tmp_path / "b/bill.json").read_text())["undivided"]) == [LACKS]
+    command = asked.stderr.split("add one: ")[1].splitlines()[0]
+    run(*shlex.split(command.replace("--cache-read X", "--cache-read 0.1"))[1:])
+    again = run(*call)
+    assert "nobody knows" not in again.stdout and "is not known" not in again.stderr
+
+
 def test_a_suites_sweep_goes_on_with_the_prices_that_the_bill_had(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
