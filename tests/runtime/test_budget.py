@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import random
 from decimal import Decimal
 from typing import Any
@@ -276,3 +277,10 @@ def test_a_budget_of_any_size_says_how_long_an_answer_may_be(most: Any) -> None:
 def test_what_is_no_limit_is_refused_at_once(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=rf"budget: {name} .* is not a finite number of 0 or more"):
         Budget(**{name: value}, prices=Prices(1.0, 1.0))
+
+
+def test_what_was_exceeded_is_said_in_its_unit_and_outlives_a_pickle() -> None:
+    error = pickle.loads(pickle.dumps(BudgetExceeded("usd", 6.1e-5, -1.0, "the session")))
+    assert (error.limit, error.needed, error.left) == ("usd", 6.1e-5, -1.0)
+    assert str(error) == "budget of the session: the next call needs $0.000061 and $0.000000 are left"
+    assert str(BudgetExceeded("turns", 1, 0)) == "budget: the next call needs 1 turns and 0 are left"
