@@ -280,7 +280,8 @@ def test_what_is_no_limit_is_refused_at_once(name: str, value: Any) -> None:
 
 
 def test_what_was_exceeded_is_said_in_its_unit_and_outlives_a_pickle() -> None:
-    error = pickle.loads(pickle.dumps(BudgetExceeded("usd", 6.1e-5, -1.0, "the session")))
+    raised = BudgetExceeded("usd", 6.1e-5, -1.0, "the session")
+    error = pickle.loads(pickle.dumps(raised))  # noqa: S301  # written a moment ago
     assert (error.limit, error.needed, error.left) == ("usd", 6.1e-5, -1.0)
     assert str(error) == "budget of the session: the next call needs $0.000061 and $0.000000 are left"
     assert str(BudgetExceeded("turns", 1, 0)) == "budget: the next call needs 1 turns and 0 are left"
