@@ -81,9 +81,12 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
     )
 
 
-def _policy_of(given: Mapping[str, Any]) -> PolicyStore | str:
-    """The path itself of an artifact without a `default`: it is loaded once, and never changes."""
+def _policy_of(given: Mapping[str, Any]) -> PolicyStore | str | os.PathLike[str]:
+    """A store, or without `default` the path itself of an artifact: it is loaded once, and never
+    changes."""
     path, default = given["policy"], given.get("default")
+    if not isinstance(path, str | os.PathLike):
+        raise PolicyError(f"litellm_settings: router_lab: policy is {path!r:.80}, not a path")
     store = {key: given[key] for key in _STORE if key in given}
     first = None if default is None else tuple(default)
     if default is None and os.path.lexists(Path(path) / RELEASE):
@@ -98,9 +101,11 @@ def _policy_of(given: Mapping[str, Any]) -> PolicyStore | str:
                 f"litellm_settings: router_lab: {next(iter(store))!r} is of a folder of releases, and {path} holds no "
                 f"{RELEASE}: publish there, or give `default`: [model, effort], which serves until somebody does"
             )
-        return str(path)
+        return path
     found = PolicyStore(path, default=first, on_refused=_refused, **store)
     found.check()
+    if default is None and found.status.origin == "default":  # nobody named who serves then
+        raise PolicyError(f"litellm_settings: router_lab: {found.status.last_refusal}")
     found.start()
     return found
 

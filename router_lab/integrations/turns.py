@@ -194,7 +194,7 @@ class Turn:
             if room < least:
                 held.release()
                 raise BudgetExceeded("tokens of output", least, room, self._spender())
-            self._short = room // answers
+            self._short = None if most is None else room // answers
         self._held = held
 
     def _spender(self) -> str:

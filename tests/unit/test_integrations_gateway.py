@@ -167,6 +167,14 @@ def test_a_folder_of_releases_is_looked_at_again_without_a_default(tmp_path: Pat
     assert store.check()
     store.close()
     assert store.policy.revision != first and found.routing.health()["release"] == 2
+    lacks: dict[str, Any] = {"policy": str(folder), "requires": {"points": ["fast"]}}
+    with (
+        pytest.warns(RouterLabWarning, match="a release is refused"),
+        pytest.raises(PolicyError, match="fast"),
+    ):
+        settings_of(lacks)  # nobody is named who would serve instead
+    with pytest.raises(PolicyError, match="policy is 7, not a path"):
+        settings_of({"policy": 7})
     (folder / "RELEASE.json").write_text("{}")
     with pytest.raises(PolicyError, match="RELEASE"):
         settings_of({"policy": str(folder)})
