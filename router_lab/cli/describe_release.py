@@ -24,14 +24,14 @@ def release_of(policy: Path, revision: str | None) -> tuple[Path, Release] | Non
 
 
 def release_told(folder: Path, release: Release) -> str:
-    """Number, name, alias, verdict, expiry, and where the history lies."""
+    """Number, name, alias, the verdict of the gate it was published with, expiry, and where the history lies."""
     until = "" if release.expires is None else f", expires {moment(release.expires)}"
     try:
         count = len(history(folder))
         told = f"{count} line{'s' * (count != 1)} in {folder / HISTORY}"
     except RouterLabError as error:
         told = str(error)
-    return f"{release.number} of {release.name} as {release.alias}, {release.verdict}{until}; history: {told}"
+    return f"{release.number} of {release.name} as {release.alias}, gate {release.verdict}{until}; history: {told}"
 
 
 def release_json(folder: Path, release: Release) -> dict[str, object]:

@@ -82,7 +82,7 @@ def test_show_says_what_is_published_and_where_its_history_is(tmp_path: Path) ->
     assert second.name[:16] in said.splitlines()[0]
     until = "expires 2099-01-31T00:00:00Z"
     assert (
-        f"  release    2 of support as champion, inconclusive, {until}; history: 2 lines in {folder / HISTORY}\n"
+        f"  release    2 of support as champion, gate inconclusive, {until}; history: 2 lines in {folder / HISTORY}\n"
         in said
     )
     assert "release    2 of support as champion" in run("show", second).output
