@@ -24,7 +24,7 @@ def release_of(policy: Path, revision: str | None) -> tuple[Path, Release] | Non
 
 
 def release_told(folder: Path, release: Release) -> str:
-    """Number, name, alias, the verdict of the gate it was published with, expiry, and where the history lies."""
+    """Number, name, alias, the verdict of its gate, expiry, and where the history lies."""
     until = "" if release.expires is None else f", expires {moment(release.expires)}"
     try:
         count = len(history(folder))
