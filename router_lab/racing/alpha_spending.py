@@ -15,7 +15,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from router_lab.metrics.steady import SQRT_2PI, Floats, exp, log, normal_below, normal_quantile, t_below
+from router_lab.metrics.steady import (
+    SQRT_2PI, Floats, Mask, exp, log, normal_below, normal_quantile, t_below,
+)  # fmt: skip
 
 POWER = 1.0
 """Share of the error that is spent by time t of the way: t to this power."""
@@ -102,11 +104,24 @@ def scores(total: Floats, squares: Floats, count: Floats) -> Floats:
     Two pseudo-observations of +1 and -1 are added to the variance, as in `clustered_mean`, so that
     ties alone do not look certain, and t distributions are turned into normal ones.
     """
+    known, t = _statistics(total, squares, count)
+    judged = -normal_quantile(np.maximum(t_below(known - 1, -t), 1e-300))
+    return np.asarray(np.where(count >= 2, judged, -np.inf))
+
+
+def scored(total: Floats, squares: Floats, count: Floats, needed: Floats) -> Mask:
+    """Whether `scores` are at least `needed` > 0, without them where nobody is near: a t above 0 is
+    never below its normal score."""
+    near = (count >= 2) & (_statistics(total, squares, count)[1] >= needed)
+    return np.asarray(near & (scores(total, squares, count) >= needed)) if near.any() else near
+
+
+def _statistics(total: Floats, squares: Floats, count: Floats) -> tuple[Floats, Floats]:
+    """How many gains [...], 2 at least, and the t statistic of their mean."""
     known = np.maximum(count, 2.0)
     mean = total / known
     variance = np.maximum(squares / known - mean * mean, 0.0) * known / (known - 1) + 2 / known
-    judged = -normal_quantile(np.maximum(t_below(known - 1, -total / np.sqrt(variance * known)), 1e-300))
-    return np.asarray(np.where(count >= 2, judged, -np.inf))
+    return known, total / np.sqrt(variance * known)
 
 
 def _apart(times: tuple[float, ...]) -> list[int]:

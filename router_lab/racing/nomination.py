@@ -48,7 +48,7 @@ class Match:
         """Take in the cluster means [G, c] of a wave, NaN = not run."""
         self._now += len(means)
         self._within.add(means[:, [self.column]] - means, -self._margin)
-        self.matched |= self._within.shown(self._alpha, EARLY, self._looks, self._now)
+        self.matched = self._within.shown(self._alpha, EARLY, self._looks, self._now, self.matched)
 
 
 class Nomination:
@@ -63,7 +63,8 @@ class Nomination:
         pass; looks: clusters after each look of the race; past: quality until now."""
         self.matches: list[Match] = []
         self.opponent, self.start = opponent, past.rows
-        self._errors, self._margin, self._confidence, self._race = errors, margin, confidence, looks
+        self._errors, self._margin, self._race = errors, margin, looks
+        self._passes, self._unable = map(float, normal_quantile([confidence, errors[1]]))
         self._looks = tuple(look - self.start for look in looks if look > self.start)
         self._reach, self._now = Sums(len(past.count)), 0
         self._lead = past.gaps[opponent] + margin * past.both[opponent]
@@ -126,8 +127,8 @@ class Nomination:
         open_ = np.sqrt(scatter * total + 2)
         # The sum of leads over minus the margin that the grid asks for, and less than nearly any
         # best one will have.
-        passing = float(normal_quantile(self._confidence)) * open_
-        best = self._margin * total + float(normal_quantile(self._errors[1])) * open_
+        passing = self._passes * open_
+        best = self._margin * total + self._unable * open_
         required = np.minimum(passing, best) - self._lead
         short = required * self._now / self._looks[-1] - sums.total
         spread = np.sqrt((scatter + 2 / known) * self._now * (1 - self._now / self._looks[-1]))

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from router_lab.metrics.steady import Floats, Ints, Mask, exp, log, log1p
-from router_lab.racing.alpha_spending import LEAST, forward, scores
+from router_lab.racing.alpha_spending import LEAST, forward, scored
 
 STAKES = np.array([0.02, 0.03472, 0.06027, 0.10462, 0.18161, 0.31526, 0.54726, 0.95])
 """Shares of the capital staked, each with an eighth of it, in even ratios: some stake is always
@@ -166,18 +166,17 @@ class Sums:
         if bets:
             self.capital += log_growth(gaps, floor)
 
-    def shown(self, alpha: float, early: float, looks: tuple[int, ...], now: int) -> Mask:
-        """[c] whether the mean is shown to be above the floor after `now` clusters of looks[-1];
-        `alpha`: the error of all looks together, of which bets may spend `early` and the looks the
-        rest; without looks all is for bets."""
+    def shown(self, alpha: float, early: float, looks: tuple[int, ...], now: int, before: Mask | bool = False) -> Mask:
+        """[c] whether the mean is shown to be above the floor after `now` clusters of looks[-1], or
+        was `before`; `alpha`: the error of all looks together, of which bets may spend `early` and
+        the looks the rest; without looks all is for bets."""
         early = early if looks else 1.0
-        bets = np.asarray(log_mean(self.capital) >= log(1 / (alpha * early)))
+        bets = np.asarray(before | (log_mean(self.capital) >= log(1 / (alpha * early))))
         if now not in looks or now < LEAST:
             return bets
         bound = forward(looks, alpha * (1 - early))[looks.index(now)]
         if not np.isfinite(bound) or not (self.total > 0).any():
             return bets
         needed = bound * np.sqrt(looks[-1] / np.maximum(self.count, 1.0))
-        return np.asarray(
-            bets | ((self.count >= LEAST) & (scores(self.total, self.squares, self.count) >= needed))
-        )
+        tested = ~bets & (self.count >= LEAST)
+        return bets | scored(self.total, self.squares, self.count, np.where(tested, needed, np.inf))

@@ -1,7 +1,7 @@
 """`make bench-race`: what racing saves on recorded outcomes, and how often it errs in worlds with a known truth.
 
     python tests/bench/race.py [--orders 20] [--draws 2000] [--only replay|six|worlds|pairs] [--recorded outcomes.parquet]
-        [--batch] [--world NAME] [--without PIECE] [--constant NAME=VALUE]
+        [--batch] [--world NAME] [--confidence .90] [--workers 1] [--without PIECE] [--constant NAME=VALUE]
 
 Replay: per data set, all suites as one, the smallest margin at which the full grid's routing table passes a candidate
 (to half a point, and among the round margins of MARGINS), then the dollars of a race at that margin to the same
@@ -19,6 +19,8 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,6 +83,8 @@ def main() -> None:
     options.add_argument(
         "--constant", action="append", default=[], help=f"one of {', '.join(CONSTANTS)}, such as SURE=.9"
     )
+    options.add_argument("--confidence", type=float, default=CONFIDENCE, help="of the races in worlds")
+    options.add_argument("--workers", type=int, default=1, help="worlds side by side")
     given = options.parse_args()
     for piece in given.without:
         switch_off(piece)
@@ -96,7 +100,7 @@ def main() -> None:
         unseen = [DATA / f"{name}.parquet" for name in ("cascade_llama", "agent_context", "routellm_binary")]
         replays(sets_of([*files, *unseen]), (("any", FINE),), given.orders, given.batch)
     if given.only in (None, "worlds"):
-        worlds(given.draws, given.world)
+        worlds(given.draws, given.world, given.confidence, given.workers)
 
 
 def _explained(quality: Floats, group: NDArray[np.int64], decision: int, reference: int) -> float:
@@ -245,7 +249,7 @@ def erred(run: Run, truth: Floats, price: Floats, margin: float, reference: int 
     return Fault(lost or dropped or settled, lost, dropped, settled, gone.get(chosen) == "cannot_pass")
 
 
-def worlds(draws: int, only: str) -> None:
+def worlds(draws: int, only: str, confidence: float = CONFIDENCE, workers: int = 1) -> None:
     """Simulated suites: how often a race errs, what is spent, and how far off means are.
 
     wrong: the best candidate left (a named one never does), the rule's choice left, or one was settled on that loses
@@ -253,34 +257,36 @@ def worlds(draws: int, only: str) -> None:
     more than the margin. cannot: the choice left as one that cannot pass, which is about the grid and no error.
     """
     print(
-        f"\n{'world':30}{'reference':>10}{'draws':>7}"
+        f"\n{'world':33}{'ref.':>7}{'draws':>7}"
         + "".join(f"{name:>9}" for name in COLUMNS)
         + "   ± 2 se"
     )
-    for name, (world, n, margin) in WORLDS.items():
-        if only not in name:
-            continue
-        truth, price = truth_of(world)
-        for named in (False, True):
-            rows = np.array(
-                [
-                    _drawn(world, n, margin, int(truth.argmax()) if named else None, truth, price, i)
-                    for i in range(draws)
-                ]
-            )
+    cells = [(name, named) for name in WORLDS if only in name for named in (False, True)]
+    with ProcessPoolExecutor(workers) as pool:
+        drawn = pool.map(partial(_cell, draws=draws, confidence=confidence), *zip(*cells, strict=True))
+        for (name, named), rows in zip(cells, drawn, strict=True):
             error = 2 * rows[:, COLUMNS.index("bias")].std() / np.sqrt(draws)
-            verdict = binomtest(int(rows[:, 0].sum()), draws, 1 - CONFIDENCE, alternative="greater").pvalue
+            verdict = binomtest(int(rows[:, 0].sum()), draws, 1 - confidence, alternative="greater").pvalue
             figures = "".join(f"{value:9.4f}" for value in rows.mean(axis=0))
             flag = "" if verdict > 0.05 else f"  TOO OFTEN (p {verdict:.3g})"
             print(
-                f"{name:30}{'named' if named else 'best':>10}{draws:7}{figures}{error:9.4f}{flag}", flush=True
+                f"{name:33}{'named' if named else 'best':>7}{draws:7}{figures}{error:9.4f}{flag}", flush=True
             )
+
+
+def _cell(name: str, named: bool, *, draws: int, confidence: float) -> Floats:
+    """The figures of COLUMNS, a row a draw."""
+    world, n, margin = WORLDS[name]
+    truth, price = truth_of(world)
+    reference = int(truth.argmax()) if named else None
+    rule = RaceRule(margin, confidence)
+    return np.array([_drawn(world, n, rule, reference, truth, price, i) for i in range(draws)])
 
 
 def _drawn(
     world: World | Fixed,
     n: int,
-    margin: float,
+    rule: RaceRule,
     reference: int | None,
     truth: Floats,
     price: Floats,
@@ -290,10 +296,10 @@ def _drawn(
     rows as run."""
     rng = np.random.default_rng([7, seed])
     quality, cost, group = rows_of(world, n, rng)
-    shuffled = rng.permutation(n)
+    shuffled = rng.permutation(len(quality))
     q, c = quality[shuffled], cost[shuffled]
-    run = replay_race(q, c, group[shuffled], RaceRule(margin, CONFIDENCE), rng, reference=reference)
-    fault = erred(run, truth, price, margin, reference)
+    run = replay_race(q, c, group[shuffled], rule, rng, reference=reference)
+    fault = erred(run, truth, price, rule.margin, reference)
     guess = np.nanmean(np.where(run.inclusion == 1, q, np.nan), axis=0)
     weighed = guess + np.where(run.ran, (q - guess) / run.inclusion, 0.0)  # Robins, Rotnitzky & Zhao 1994
     full = q.mean(axis=0)

@@ -1,4 +1,5 @@
-"""Suites with a known truth for races: those of `worlds`, and some whose qualities are set to be hard to judge."""
+"""Suites with a known truth for races: those of `worlds`, and some whose qualities are set to be hard to judge, with
+rare losses, clusters of uneven sizes and dollars with long tails among them."""
 
 from __future__ import annotations
 
@@ -14,16 +15,21 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Fixed:
-    """Candidates of these true qualities and prices; on a share `alike` of the rows all have the same luck."""
+    """Candidates of these true qualities and prices; in a share `alike` of the clusters all have the same luck. zipf:
+    clusters of sizes g^-zipf that are right or wrong as a whole (0 = of one row); tail: deviation of log dollars."""
 
     truth: tuple[float, ...]
     price: tuple[float, ...]
     alike: float = 0.0
+    zipf: float = 0.0
+    tail: float = 0.3
 
 
-def edge(margin: float, cheap: int, alike: float) -> Fixed:
-    """The best at .8, and `cheap` ones that lose a hair more than the margin: nobody may settle on one."""
-    return Fixed((*[0.8 - margin - 0.001] * cheap, 0.8), (*np.geomspace(1, 2, cheap).tolist(), 10.0), alike)
+def edge(margin: float, cheap: int, alike: float, best: float = 0.8, zipf: float = 0.0) -> Fixed:
+    """The best, and `cheap` ones that lose a hair more than the margin: nobody may settle on one. A best one that is
+    always right makes losses rare, and nothing makes up for them."""
+    truth = (*[best - margin - 0.001] * cheap, best)
+    return Fixed(truth, (*np.geomspace(1, 2, cheap).tolist(), 10.0), alike, zipf)
 
 
 PERFECT = Fixed(
@@ -35,6 +41,7 @@ WIDE = Fixed(
 )  # fmt: skip
 SCOUTS = Fixed((*[0.749] * 4, 0.8, 0.8, 0.78), (1.0, 1.2, 1.4, 1.6, 60.0, 80.0, 100.0), 0.5)
 GATE = Fixed((*[0.749] * 4, 0.79, 0.8), (1.0, 2.0, 3.0, 4.0, 20.0, 40.0), 0.5)
+LONG = Fixed((0.8,) * 5, (1.0, 1.2, 1.5, 2.0, 3.0), 0.5, tail=1.5)
 SHORT = Fixed((0.72, 0.79, 0.80), (1.0, 4.0, 10.0), 0.5)
 WORLDS: dict[str, tuple[World | Fixed, int, float]] = {
     "5 alike, n 300": (World(5, spread=0.0), 300, 0.03),
@@ -52,6 +59,19 @@ WORLDS: dict[str, tuple[World | Fixed, int, float]] = {
     "edge, 6 cheap, n 300": (edge(0.05, 6, 0.5), 300, 0.05),
     "edge, 4 scouts, n 400": (SCOUTS, 400, 0.05),
     "edge, 4 behind a gate, n 500": (GATE, 500, 0.05),
+    "losses alone, n 80": (edge(0.05, 1, 0.0, 1.0), 80, 0.05),
+    "losses alone, n 110": (edge(0.05, 1, 0.0, 1.0), 110, 0.05),
+    "losses alone, n 200": (edge(0.03, 1, 0.0, 1.0), 200, 0.03),
+    "losses alone, n 1000": (edge(0.02, 1, 0.0, 1.0), 1000, 0.02),
+    "losses alone, 6 cheap, n 110": (edge(0.05, 6, 0.0, 1.0), 110, 0.05),
+    "losses alone, 6 at once, n 110": (edge(0.05, 6, 1.0, 1.0), 110, 0.05),
+    "losses alone, 23 cheap, n 110": (edge(0.05, 23, 0.0, 1.0), 110, 0.05),
+    "losses alone, 23 cheap, n 300": (edge(0.03, 23, 0.0, 1.0), 300, 0.03),
+    "Zipf 1, 40 clusters": (edge(0.10, 1, 0.8, zipf=1.0), 40, 0.10),
+    "Zipf 0.7, 100 clusters": (edge(0.05, 1, 0.8, zipf=0.7), 100, 0.05),
+    "Zipf 1, 400 clusters": (edge(0.05, 4, 0.8, zipf=1.0), 400, 0.05),
+    "Zipf 1, losses alone, 110": (edge(0.05, 1, 0.0, 1.0, 1.0), 110, 0.05),
+    "dollars with long tails, n 300": (LONG, 300, 0.05),
 }
 
 
@@ -66,11 +86,15 @@ def truth_of(world: World | Fixed) -> tuple[Floats, Floats]:
 def rows_of(
     world: World | Fixed, n: int, rng: np.random.Generator
 ) -> tuple[Floats, Floats, NDArray[np.int64]]:
-    """Quality and dollars [n, c], clusters [n]."""
+    """Quality and dollars [rows, c], clusters [rows]; n rows, of a `Fixed` clusters."""
     if isinstance(world, World):
         rows = draw(world, n, rng)
         return rows.quality, rows.costs, rows.group
+    sizes = np.arange(1, n + 1) ** -world.zipf
+    sizes = np.maximum(1, np.round(sizes / sizes[-1])).astype(np.int64)
+    group = np.repeat(np.arange(n), sizes)
     truth, price = np.array(world.truth), np.array(world.price)
     luck = np.where((rng.random(n) < world.alike)[:, None], rng.random((n, 1)), rng.random((n, len(truth))))
-    costs = price * np.exp(rng.normal(0, 0.3, (n, len(truth))) - 0.045)
-    return (luck < truth).astype(np.float64), costs, np.arange(n)
+    spread = rng.normal(0, world.tail, (len(group), len(truth)))
+    costs = price * np.exp(spread - world.tail**2 / 2)
+    return (luck < truth).astype(np.float64)[group], costs, group
