@@ -166,7 +166,9 @@ class Sums:
         if bets:
             self.capital += log_growth(gaps, floor)
 
-    def shown(self, alpha: float, early: float, looks: tuple[int, ...], now: int, before: Mask | bool = False) -> Mask:
+    def shown(
+        self, alpha: float, early: float, looks: tuple[int, ...], now: int, before: Mask | bool = False
+    ) -> Mask:
         """[c] whether the mean is shown to be above the floor after `now` clusters of looks[-1], or
         was `before`; `alpha`: the error of all looks together, of which bets may spend `early` and
         the looks the rest; without looks all is for bets."""

@@ -256,11 +256,7 @@ def worlds(draws: int, only: str, confidence: float = CONFIDENCE, workers: int =
     more than the margin; then each alone. To leave as not needed is wrong if the one that it is not needed for loses
     more than the margin. cannot: the choice left as one that cannot pass, which is about the grid and no error.
     """
-    print(
-        f"\n{'world':33}{'ref.':>7}{'draws':>7}"
-        + "".join(f"{name:>9}" for name in COLUMNS)
-        + "   ± 2 se"
-    )
+    print(f"\n{'world':33}{'ref.':>7}{'draws':>7}" + "".join(f"{name:>9}" for name in COLUMNS) + "   ± 2 se")
     cells = [(name, named) for name in WORLDS if only in name for named in (False, True)]
     with ProcessPoolExecutor(workers) as pool:
         drawn = pool.map(partial(_cell, draws=draws, confidence=confidence), *zip(*cells, strict=True))

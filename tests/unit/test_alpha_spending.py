@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.special import ndtri
 
-from router_lab.racing.alpha_spending import backward, boundaries, forward, scores
+from router_lab.racing.alpha_spending import backward, boundaries, forward, scored, scores
 from router_lab.racing.sequential import Sums
 
 
@@ -42,6 +44,31 @@ def test_scores_count_two_pseudo_observations() -> None:
     found = scores(np.array([5.0]), np.array([0.25]), np.array([100.0]))
     assert found[0] == pytest.approx(3.41, abs=0.02)
     assert scores(np.zeros(1), np.zeros(1), np.ones(1))[0] == -np.inf
+
+
+GAINS = st.lists(
+    st.one_of(st.sampled_from([-1.0, -0.05, 0.0, 0.05, 1.0]), st.floats(-1, 1)), min_size=1, max_size=60
+)
+
+
+@given(gains=GAINS, beside=GAINS, near=st.floats(0.5, 1.5), further=st.floats(1e-3, 9))
+def test_scored_is_a_comparison_of_scores(
+    gains: list[float], beside: list[float], near: float, further: float
+) -> None:
+    kinds = [np.array(gains), np.array(beside), np.zeros(30)]
+    total, squares = (np.array([f(one) for one in kinds]) for f in (np.sum, lambda one: (one * one).sum()))
+    count = np.array([float(len(one)) for one in kinds])
+    found = scores(total, squares, count)
+    at = max(1e-3, near * float(found[0])) if np.isfinite(found[0]) else further
+    for needed in (np.full(3, at), np.full(3, further), np.full(3, np.inf)):
+        assert (scored(total, squares, count, needed) == (found >= needed)).all()
+
+
+def test_who_was_shown_stays_shown_and_is_not_tested_again() -> None:
+    sums = Sums(2)
+    sums.add(np.tile([[-1.0, 0.5]], (60, 1)), 0.0)
+    assert sums.shown(0.05, 0.1, (60, 200), 60).tolist() == [False, True]
+    assert sums.shown(0.05, 0.1, (60, 200), 60, np.array([True, False])).tolist() == [True, True]
 
 
 def test_sums_show_by_bets_early_and_by_looks_late() -> None:
