@@ -273,10 +273,13 @@ class Race:
         )  # fmt: skip
 
     def _able(self) -> Mask:
-        """[c] who passes on the grid as it was seen."""
-        seems = self._standing()
-        mean, error = gap(self._quality, seems.leader, seems.anchor)
-        passes = mean + self.rule.margin >= float(normal_quantile(self.rule.confidence)) * error
+        """[c] who may pass on the whole grid, whatever (but for an error of UNABLE) the clusters hold
+        on which it or the leader waited: a grid that is known in part does not say who fails it."""
+        seems, seen = self._standing(), self._quality
+        mean, error = gap(seen, seems.leader, seems.anchor)
+        unseen = 1 - seen.both[seems.leader] / seen.rows
+        needed, luck = map(float, normal_quantile([self.rule.confidence, 1 - self._error * UNABLE]))
+        passes = mean + self.rule.margin >= (needed - luck * np.sqrt(unseen)) * error
         passes[seems.leader] = True
         return np.asarray(self.racing & passes)
 
