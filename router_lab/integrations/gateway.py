@@ -194,12 +194,15 @@ class Gateway:
             if len(self._told) > _MOST_AT_ONCE:
                 bounded(self._told, _MOST_AT_ONCE)
 
-    def headers(self, id: str) -> dict[str, str]:
-        """Headers of the response to a request; none of one that was not routed."""
+    def headers(self, id: str, by: str | None = None) -> dict[str, str]:
+        """Headers of the response to a request; none of one that was not routed. by: as of
+        `ended`."""
         with self._lock:
             told, kept = self._told.pop(id, None), self._kept.get(id)
         if kept is not None and kept.stream:
             kept.turn.begun = True
+            if by is not None:
+                kept.turn.replaced(by)
         if told is None and kept is not None:
             told = kept.turn.told
         return {} if told is None else told.headers()
@@ -213,10 +216,13 @@ class Gateway:
         elif found is not None:
             found.turn.given_up(error)
 
-    def ended(self, id: str, answer: object) -> None:
-        """A streamed answer has ended; `answer` as the gateway put it together."""
+    def ended(self, id: str, answer: object, by: str | None = None) -> None:
+        """A streamed answer has ended; `answer` as the gateway put it together; by: who gave it,
+        where the gateway fell back by itself."""
         found = self.take(id, stream=True)
         if found is not None:
+            if by is not None:
+                found.turn.replaced(by)
             usage = field(answer, "usage") or field(field(answer, "response"), "usage")
             told = used(_style(usage), usage)
             if told is not None and found.api == "anthropic":  # whose cache holds what was marked alone

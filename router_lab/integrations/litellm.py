@@ -24,7 +24,7 @@ from litellm import Router
 from litellm._logging import verbose_proxy_logger
 from litellm.integrations.custom_logger import CustomLogger
 
-from router_lab.integrations.answers import Answer, read
+from router_lab.integrations.answers import Answer, field, read
 from router_lab.integrations.clients import Job, replace
 from router_lab.integrations.gateway import API_OF, Gateway, settings_of
 from router_lab.integrations.hosts import Host
@@ -123,6 +123,7 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
         kept = gateway.take(id, stream=False)
         if kept is None:
             return None
+        _seen(kept.turn, response)
         if not kept.turn.judged:  # nobody is asked after it
             kept.turn.answered(read(kept.api, response, judged=False))
             gateway.tell(id, kept.turn.told)
@@ -136,6 +137,7 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
             made = await getattr(_router(), _CALLS[kept.api])(
                 **{key: value for key, value in request.items() if key not in _OF_ONE_CALL}
             )
+            _seen(turn, made)
             return made, read(kept.api, made, turn.judged)
 
         answer, turn = await arun(gateway.routing.calls(kept.turn), call)
@@ -153,14 +155,14 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
         """Who answered, why, and by which revision."""
         if self._made is None:
             return None
-        return self._made.headers(_id(data)) or None
+        return self._made.headers(_id(data), _fell_back(response)) or None
 
     async def async_log_success_event(
         self, kwargs: dict[str, Any], response_obj: object, start_time: object, end_time: object
     ) -> None:
         """A stream has ended."""
         if self._made is not None:
-            self._made.ended(_id(kwargs), response_obj)
+            self._made.ended(_id(kwargs), response_obj, _logged_fallback(kwargs))
 
     async def async_post_call_failure_hook(
         self,
@@ -226,6 +228,29 @@ def _id(data: Mapping[str, Any]) -> str:
     return ""
 
 
+def _fell_back(response: object) -> str | None:
+    """The model group that gave a response, where LiteLLM fell back to it by itself; None where the
+    one that was asked did."""
+    said = field(field(response, "_hidden_params"), "additional_headers")
+    return _group(field(said, "x-litellm-attempted-fallbacks"), field(said, "x-litellm-model-group"))
+
+
+def _logged_fallback(kwargs: Mapping[str, Any]) -> str | None:
+    """The same, as LiteLLM logs it: of a stream that broke off it is known at its end alone."""
+    params = kwargs.get("litellm_params")
+    said = field(params, "litellm_metadata") or field(params, "metadata")
+    return _group(field(said, "attempted_fallbacks"), field(said, "model_group"))
+
+
+def _group(fallbacks: object, group: object) -> str | None:
+    return str(group or "another model") if isinstance(fallbacks, int) and fallbacks > 0 else None
+
+
+def _seen(turn: Turn, response: object) -> None:
+    if (group := _fell_back(response)) is not None:
+        turn.replaced(group)
+
+
 def _refused(status: int, kind: str, message: str) -> Exception:
     from fastapi import HTTPException
 
@@ -271,6 +296,10 @@ class RouterJob(Job):
     def request(self, turn: Turn, body: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
         request, wished = super().request(turn, body)
         return request | {"model": turn.model}, wished
+
+    def seen(self, turn: Turn, raw: object, hides: bool, wanted: bool) -> tuple[Any, Answer | None]:
+        _seen(turn, raw)
+        return super().seen(turn, raw, hides, wanted)
 
 
 plugin = RouterLab()

@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 STREAMED = "off: the answer is streamed"
 """Why nothing was judged: what is shown as it comes cannot be taken back."""
+REPLACED = "off: another model answered"
 HEADER_CHARS = 400
 _plain = re.compile("[ -~]*").fullmatch
-_HEADERS = tuple(
-    f"x-router-lab-{name}"
-    for name in ("model", "effort", "revision", "code", "reason", "stages", "escalation", "left-out", "id")
-)
+_NAMES = "model effort revision code reason stages escalation left-out id answered-by"
+_HEADERS = tuple(f"x-router-lab-{name}" for name in _NAMES.split())
 
 
 class Told(NamedTuple):
     """What is said of a request to its caller. stages: who was asked before `candidate`, whose
     answer this is. escalation: "on", "none" (no chain, or nobody is left), or "off: …".
-    left_out: the caller's arguments that what was measured replaced. id: of the decision log."""
+    left_out: the caller's arguments that what was measured replaced. id: of the decision log.
+    answered_by: who answered in the place of `candidate`, where the host fell back by itself."""
 
     candidate: Candidate
     revision: str
@@ -47,6 +47,7 @@ class Told(NamedTuple):
     escalation: str = "none"
     left_out: tuple[str, ...] = ()
     id: str | None = None
+    answered_by: str | None = None
 
     def headers(self) -> dict[str, str]:
         """As headers of a response: names in lower case, values of one line of ASCII."""
@@ -60,6 +61,7 @@ class Told(NamedTuple):
             self.escalation,
             ", ".join(self.left_out),
             self.id or "",
+            self.answered_by or "",
         )
         whole = "".join(values)  # looked at once: nearly all are plain
         if _plain(whole) is None:
@@ -116,6 +118,7 @@ class Turn:
         self.left_out: tuple[str, ...] = ()
         """To be set by the host, before it asks for `told`: the caller's arguments that were left
         out."""
+        self._by: str | None = None
         self.begun = False
         """To be set by the host: whether a stream's headers were written, or a part of it shown, so
         that a provider is at work, and nobody can take its place."""
@@ -158,6 +161,9 @@ class Turn:
         if decision.chain:
             escalation = STREAMED if request.stream else "on" if self._routing.escalate else "none"
         reason = decision.reason + (f"; {request.said}" if request.said else "")
+        if self._by is not None:
+            reason = f"{self._by} answered in its place, to which the gateway fell back by itself; decided: {reason}"
+            escalation = REPLACED if decision.chain else escalation
         if self._short is not None:
             reason += f"; what is left of the budget cuts its answer at {self._short:,} tokens"
         who = decision.candidate
@@ -166,6 +172,7 @@ class Turn:
         self._told = Told(
             who, decision.revision, decision.code, reason, request.suite, request.session,
             self._stages, escalation=escalation, left_out=self.left_out, id=self._id,
+            answered_by=self._by,
         )  # fmt: skip
         return self._told
 
@@ -201,12 +208,21 @@ class Turn:
         """Whose budget it is: without a session's name the request is one of its own."""
         return "this request, which names no session" if self._request.session is None else "the session"
 
+    def replaced(self, by: str) -> None:
+        """The host fell back to `by` itself, which answers in this one's place. What was measured
+        says nothing of that answer: it is not judged, it counts as all that was set aside, for its
+        price is not known, and it stands in the log as its own."""
+        if self._by is None:
+            self._by, self.judged, self._told = by, False, None
+            if self._routing.log is not None:
+                self._routing.log.write(self.decision, suite=self._request.suite, after=self._id, by=by)
+
     def answered(self, answer: Answer | None) -> Turn | None:
         """Who is asked after this answer; None = it is kept. Of None, an answer that is streamed,
         nothing is known yet: tell of it with `finished`."""
         if answer is None:
             return None
-        routing, request = self._routing, self._request
+        routing = self._routing
         self._settle(answer.used)
         onward = None
         if self.judged and not answer.calls_tools:
@@ -215,14 +231,18 @@ class Turn:
                 answer.text, signals=signals, check=_own(routing.check, answer.text, None)
             )
         if onward is None:
-            routing.serve(request, self.decision, answer)
+            self._kept(answer)
             return None
         return self._onward(onward)
 
     def finished(self, answer: Answer) -> None:
         """A streamed answer has ended, or nobody reads on."""
         self._settle(answer.used)
-        self._routing.serve(self._request, self.decision, answer)
+        self._kept(answer)
+
+    def _kept(self, answer: Answer) -> None:
+        if self._by is None:  # no cache of this one's holds what another has read
+            self._routing.serve(self._request, self.decision, answer)
 
     def unsent(self) -> None:
         """The call was never made: what was set aside for it is given back."""
@@ -270,7 +290,7 @@ class Turn:
         held, self._held = self._held, None
         if held is None:
             return
-        if used is None:
+        if used is None or self._by is not None:
             held.__exit__()  # all of it: what was used is not known
         else:
             held.settle(used.input, used.output, cached_tokens=used.read)

@@ -273,8 +273,9 @@ class Race:
         )  # fmt: skip
 
     def _able(self) -> Mask:
-        """[c] who may pass on the whole grid, whatever (but for an error of UNABLE) the clusters hold
-        on which it or the leader waited: a grid that is known in part does not say who fails it."""
+        """[c] who may pass on the whole grid, whatever (but for an error of UNABLE) the clusters
+        hold on which it or the leader waited: a grid that is known in part does not say who fails
+        it."""
         seems, seen = self._standing(), self._quality
         mean, error = gap(seen, seems.leader, seems.anchor)
         unseen = 1 - seen.both[seems.leader] / seen.rows

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from router_lab.runtime.addresses import local_path
 from router_lab.runtime.decisionfiles import LINE_BYTES
 from router_lab.runtime.decisionrows import read_decisions
+from router_lab.runtime.decisionstages import REPLACED
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import append_lines
 from router_lab.runtime.messages import prompt_text
@@ -117,6 +118,7 @@ class DecisionLog:
         id: object = None,
         after: object = None,
         beside: Beside | None = None,
+        by: str | None = None,
     ) -> str:
         """Log a decision and return the id for its outcome (`id` as text, else a new one); never
         raises.
@@ -126,6 +128,9 @@ class DecisionLog:
         kept, and the dollars of all calls.
 
         beside: of a shadow's decision, which served nobody (`runtime.shadow`).
+
+        by: the model that answered in the place of `decision`'s, beside `after`: a gateway fell
+        back to it by itself. The row has its name, code `replaced`, and no prediction.
 
         Also marks the current OpenTelemetry span, if any. prompt: as `decide` takes it; of a list
         of messages the text is written that `decide` reads. A decision that lacked the vector its
@@ -137,6 +142,8 @@ class DecisionLog:
             number = number if given is None or name_of(given) == "" else _short(name_of(given))
             row = self._row(decision, prompt, suite, number)
             row |= _drawn(decision) if after is None else {"kind": "stage"}
+            if by is not None:
+                row = _replaced(row, by)
             self._append(row if beside is None else row | {"shadow": True, **beside._asdict()})
             mark_span(decision)
         except Exception as error:  # noqa: BLE001  # a log must not fail the request that it is about
@@ -274,6 +281,14 @@ class DecisionLog:
             logging.getLogger("router_lab").warning(
                 said, visible(self.path), type(error).__name__, visible(error)
             )
+
+
+def _replaced(row: dict[str, Any], by: str) -> dict[str, Any]:
+    """Of somebody else's answer: who gave it, and nothing that was predicted or is known of him."""
+    reason = f"the gateway fell back to {by}, which answered in the place of {row['model']}"
+    kept = {key: row[key] for key in ("kind", "id", "time", "suite", "tier", "revision")}
+    nothing = {"effort": None, "quality": None, "cost_usd": None}
+    return kept | nothing | {"model": by, "code": REPLACED, "reason": reason}
 
 
 def _drawn(decision: Decision) -> dict[str, object]:

@@ -273,23 +273,53 @@ def test_a_failure_is_the_providers_and_spends_nothing(world: World) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 def test_where_litellm_falls_back_it_says_so_and_the_request_is_counted(stream: bool, world: World) -> None:
     world.serve(choosing())
-    before = world.health()[1]["sessions"]
-    world.provider.down = {"cheap-openai_responses-1"}
-    try:
+    whole, session = world.client("openai_responses"), f"falling-back-{stream}"
+    client = _raw(whole, "openai_responses")
+
+    def asked() -> Any:
         raw = ask(
-            _raw(world.client("openai_responses"), "openai_responses"), "openai_responses", EASY, stream=stream,
-            extra_headers={"x-litellm-session-id": f"falling-back-{stream}"},
-        )  # fmt: skip
+            client, "openai_responses", EASY, stream=stream, extra_headers={"x-litellm-session-id": session}
+        )
         answer = raw.parse()
         if stream:
             list(answer)
-        assert raw.headers["x-router-lab-model"] == "cheap-openai_responses"  # who was decided for
-        assert raw.headers["x-litellm-model-group"] == world.provider.models[-1].removesuffix("-1")
+        return raw.headers
+
+    world.provider.down = {"cheap-openai_responses-1"}
+    try:
+        found = asked()
+        assert found["x-router-lab-model"] == "cheap-openai_responses"  # who was decided for
+        assert found["x-litellm-model-group"] == world.provider.models[-1].removesuffix("-1")
         assert world.provider.models[-1] == "dear-openai_responses-1"
+        assert found["x-router-lab-answered-by"] == "dear-openai_responses"
+        assert "dear-openai_responses answered in its place" in found["x-router-lab-reason"]
+        then = row_of(world, found["x-router-lab-id"], "then")["then"]
+        assert [(one.model, one.effort, one.code, one.quality) for one in then] == [
+            ("dear-openai_responses", None, "replaced", None)
+        ]
+        for _ in range(TURNS - 1):
+            asked()
+        with pytest.raises(
+            APIStatusError
+        ) as caught:  # a stream's end is told behind it, its turn is taken before
+            asked()
+        assert caught.value.status_code == 402
     finally:
         world.provider.down = set()
-    while world.health()[1]["sessions"] == before:
-        time.sleep(0.1)
+        whole.close()
+
+
+def test_an_answer_of_litellms_fallback_is_not_judged(world: World) -> None:
+    """The chain's judge knows the candidate's answers alone."""
+    world.serve(chained("openai_responses", told_apart=True))
+    world.provider.down = {"cheap-openai_responses-1"}
+    try:
+        found = headers_of(world, "openai_responses", EASY)
+    finally:
+        world.provider.down = set()
+    assert found["answered-by"] == "dear-openai_responses"
+    assert world.provider.models.count("dear-openai_responses-1") == 1  # and no second time, by the chain
+    assert found["escalation"] == "off: another model answered" and "stages" not in found
 
 
 def test_nobody_who_can_be_asked_is_one_clear_error(world: World) -> None:
@@ -319,13 +349,19 @@ def test_the_proxys_log_says_what_we_warn_of(world: World) -> None:
     assert "a release is refused, and what served before" in log
 
 
+def row_of(world: World, id: str, key: str = "id") -> dict[str, Any]:
+    """A decision of the proxy's log, once it has this key: it is written behind the answer."""
+    while True:
+        for row in read_decisions(world.folder.parent / "week.jsonl"):
+            if row.get("id") == id and key in row:
+                return row
+        time.sleep(0.1)
+
+
 def test_a_response_names_its_row_of_the_decision_log(world: World) -> None:
     world.serve(choosing())
     found = headers_of(world, "anthropic", EASY)
-    log = world.folder.parent / "week.jsonl"
-    while found["id"] not in log.read_text():  # it is written behind the answer
-        time.sleep(0.1)
-    [row] = [row for row in read_decisions(log) if row.get("id") == found["id"]]
+    row = row_of(world, found["id"])
     assert row["model"] == found["model"] and "prompt" not in row
 
 

@@ -43,9 +43,9 @@ def provider() -> Iterator[Provider]:
         yield server
 
 
-def router(provider: Provider) -> Any:
+def router(provider: Provider, **more: Any) -> Any:
     groups = config(provider, NAMES, {})["model_list"]
-    return Router(model_list=[one for one in groups if one["model_name"] in NAMES], num_retries=0)
+    return Router(model_list=[one for one in groups if one["model_name"] in NAMES], num_retries=0, **more)
 
 
 async def ask(routed: Any, api: str, text: str, **more: Any) -> Any:
@@ -125,6 +125,29 @@ def test_who_is_away_gives_way(provider: Provider) -> None:
     assert (
         found is not None and found.code == "fallback" and found.stages == (Candidate("cheap-openai_chat"),)
     )
+
+
+@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_of_litellms_own_fallback_is_said_to_be_one(
+    api: str, stream: bool, provider: Provider
+) -> None:
+    provider.down = {f"cheap-{api}-1"}
+    own = router(provider, fallbacks=[{f"cheap-{api}": [f"dear-{api}"]}])
+    routing = Routing(chained(api, told_apart=True), session_usd=1.0)
+
+    async def made() -> Any:
+        answer = await ask(route(own, routing), api, EASY, stream=stream)
+        if stream:
+            [event async for event in answer]
+        return told(answer)
+
+    found = asyncio.run(made())
+    if api == "anthropic" and not stream:  # a dict takes no mark
+        assert found is None
+    else:
+        assert found is not None and found.answered_by == f"dear-{api}" and "in its place" in found.reason
+    assert provider.models.count(f"dear-{api}-1") == 1  # not judged, so the chain asks nobody after it
 
 
 def test_two_hundred_at_once_across_hot_reloads(tmp_path: Path, provider: Provider) -> None:

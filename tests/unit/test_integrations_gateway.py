@@ -12,13 +12,14 @@ import pytest
 import yaml
 
 from router_lab.integrations import gateway as gateways
+from router_lab.integrations.answers import read
 from router_lab.integrations.gateway import Gateway, Settings, settings_of
 from router_lab.integrations.hosts import Host
 from router_lab.integrations.routing import Routing
 from router_lab.publish import publish
 from router_lab.runtime.artifact import save_policy, save_revision
 from router_lab.runtime.budget import BudgetExceeded
-from router_lab.runtime.decisions import DecisionLog
+from router_lab.runtime.decisions import DecisionLog, outcome_rows, read_decisions
 from router_lab.runtime.errors import PolicyError, RouterLabWarning
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.store import PolicyStore
@@ -64,6 +65,42 @@ def test_a_streams_end_settles_what_was_used_in_whoevers_names(usage: dict[str, 
     found.ended("1", {"usage": usage})
     found.ended("1", {"usage": usage})  # told twice, as by two logs
     assert budget.tokens == 25 and budget.turns == 1
+
+
+@pytest.mark.parametrize("known_at", ["headers", "end", "answer"])
+def test_another_models_answer_is_the_candidates_in_no_place(known_at: str, tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path / "log.jsonl")
+    found = gateway(session_tokens=1000, log=log)
+    stream = known_at != "answer"
+    kept, _ = found.begin("1", "openai_chat", body(stream=stream), MODELS, "s")
+    budget = found.routing.sessions.budget("s")
+    assert budget is not None
+    aside, usage = budget._held_tokens, {"prompt_tokens": 20, "completion_tokens": 5}
+    if stream:
+        by = "elsewhere" if known_at == "headers" else None
+        assert found.headers("1", by).get("x-router-lab-answered-by") == by
+        found.ended("1", {"usage": usage}, "elsewhere")
+    else:
+        taken = found.take("1", stream=False)
+        assert taken is kept
+        kept.turn.replaced("elsewhere")
+        assert not kept.turn.judged and kept.turn.answered(read("openai_chat", {"usage": usage})) is None
+        found.tell("1", kept.turn.told)
+        headers = found.headers("1")
+        assert (headers["x-router-lab-model"], headers["x-router-lab-answered-by"]) == (
+            "cheap-openai_chat", "elsewhere",
+        )  # fmt: skip
+        assert headers["x-router-lab-reason"].startswith("elsewhere answered in its place")
+    # At a price that is not known: all that was set aside, and no cache of the candidate's holds anything.
+    assert budget.tokens == aside > 25 and len(found.routing.sessions) == 0
+    [row] = read_decisions(log.path)
+    assert [(one.candidate, one.code, one.quality, one.cost_usd) for one in row["then"]] == [
+        (Candidate("elsewhere"), "replaced", None, None)
+    ]
+    log.outcome(row["id"], quality=1.0, cost_usd=0.5)
+    [outcome] = outcome_rows(log.path)
+    assert (outcome["model"], outcome["effort"], outcome["quality"]) == ("elsewhere", None, 1.0)
+    assert outcome["predicted_quality"] is None and "cost_usd" not in outcome
 
 
 def test_what_the_gateway_gave_up_on_is_given_back() -> None:
