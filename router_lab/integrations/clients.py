@@ -15,6 +15,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import threading
+import weakref
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, TypeVar, cast
 
@@ -169,9 +171,10 @@ def _streamed(job: Job, resource: Any, original: Method, /, **body: Any) -> Any:
         return telling(original(**body))
     turn = job.begin(body, stream=True)
     own = type(resource)(resource._client)
-    post = own._post
+    post, entered = own._post, threading.Event()
 
     def posted(*args: Any, **options: Any) -> Any:
+        entered.set()
         turn.reserve()
         with _failing(turn):
             made = post(*args, **options)
@@ -182,7 +185,15 @@ def _streamed(job: Job, resource: Any, original: Method, /, **body: Any) -> Any:
     own._post = posted
     turn.reserve()  # before the caller enters it, as everywhere
     with _failing(turn):
-        return marked(telling(own.stream(**job.request(turn, body)[0])), turn.told)
+        manager = marked(telling(own.stream(**job.request(turn, body)[0])), turn.told)
+        weakref.finalize(manager, _given_back, turn, entered).atexit = False
+        return manager
+
+
+def _given_back(turn: Turn, entered: threading.Event) -> None:
+    """A stream that nobody has entered is gone, and was never sent."""
+    if not entered.is_set():
+        turn.unsent()
 
 
 async def _awaited(job: Job, turn: Turn, made: Awaitable[object]) -> Any:

@@ -220,6 +220,22 @@ def test_an_answer_that_is_not_kept_is_never_seen(api: str, provider: Provider) 
     assert text_of(api, ask(keeping, api, EASY)) == "cheap-1 says so"  # its signals were there
 
 
+def test_a_stream_that_nobody_enters_spends_nothing(provider: Provider) -> None:
+    routing = Routing(choosing(), session_turns=1)
+    client = wrap(Anthropic(api_key="x", base_url=provider.root, max_retries=0), routing)
+    asked = {"model": "router_lab/triage", "max_tokens": 99, "messages": [{"role": "user", "content": EASY}],
+             "extra_headers": {"x-router-lab-session": "s"}}  # fmt: skip
+    for _ in range(3):
+        unused = client.messages.stream(**asked)
+        del unused
+    with client.messages.stream(**asked) as stream:
+        assert stream.get_final_text() and told(stream) is not None
+    budget = routing.sessions.budget("s")
+    assert budget is not None and budget.turns == 1 and len(provider.requests) == 1
+    with pytest.raises(BudgetExceeded):
+        client.messages.stream(**asked)
+
+
 @pytest.mark.parametrize("api", APIS)
 def test_a_session_within_its_budget(api: str, provider: Provider) -> None:
     routed = wrap(client(provider, api), choosing(api), session_usd=0.0012)
