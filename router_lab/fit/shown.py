@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
-
 import numpy as np
 
 from router_lab.certificate import ChainsLost, ChainsShown, Figure, StageShown, Without
+from router_lab.fit.certificate import named
 from router_lab.fit.fitted import Fitted
 from router_lab.metrics.paired import Floats, Paired
-from router_lab.runtime.model import Candidate
 
 
 def chains_lost(fitted: Fitted, deployed: Paired | None = None) -> ChainsLost | None:
@@ -38,12 +36,6 @@ def chains_lost(fitted: Fitted, deployed: Paired | None = None) -> ChainsLost | 
         considered=considered, savings=Figure.of(best.saving()), quality_difference=Figure.of(best.gain()),
         over=Figure.of(best.over(choice.paired() if deployed is None else deployed)),
     )  # fmt: skip
-
-
-class _Named(TypedDict):
-    model: str
-    effort: str | None
-    harness: str | None
 
 
 def chains_shown(fitted: Fitted, without: Paired | None) -> ChainsShown | None:
@@ -81,7 +73,7 @@ def chains_shown(fitted: Fitted, without: Paired | None) -> ChainsShown | None:
         looks_at=made.reading if reads else (),
         signals=tuple(sorted(names)),
         stages=tuple(
-            StageShown(**_named(who), asked=asked[j], kept=kept[j], cost_usd=spent[j])
+            StageShown(**named(who), asked=asked[j], kept=kept[j], cost_usd=spent[j])
             for j, who in enumerate(candidates)
             if asked[j] > 0
         ),
@@ -91,10 +83,6 @@ def chains_shown(fitted: Fitted, without: Paired | None) -> ChainsShown | None:
             quality_difference=Figure.of(without.gain()), savings=Figure.of(without.saving())
         ),
     )  # fmt: skip
-
-
-def _named(who: Candidate) -> _Named:
-    return {"model": who.model, "effort": who.effort, "harness": who.harness}
 
 
 def _sum(share: Floats, values: Floats) -> float:

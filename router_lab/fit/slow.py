@@ -116,7 +116,7 @@ def _row(problem: Problem, columns: Sequence[int], seconds: Floats, bound: float
     named, suites = problem.develop.candidates, problem.develop.suites
     every, some = over.all(axis=1), over.any(axis=1)
     return TooSlow(
-        stages=tuple(tuple(named[column].named().values()) for column in columns),
+        stages=tuple(tuple(named[column]) for column in columns),
         least_s=float(seconds[over].min()), most_s=float(seconds[over].max()),
         suites=tuple(suites[code] for code in np.flatnonzero(every)),
         some_versions=tuple(suites[code] for code in np.flatnonzero(some & ~every)),
