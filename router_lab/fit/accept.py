@@ -87,9 +87,9 @@ def learn_judge(
         own = slopes[:, start : start + len(at) - 1]
         start += len(at) - 1
         heights = np.concatenate([np.zeros((len(own), 1, len(later))), np.cumsum(own, axis=1)], axis=1)
-        terms.append(Term(source, tuple(at.tolist()), _frozen(np.moveaxis(heights, 2, 1))))
+        terms.append(Term(source, tuple(at.tolist()), frozen(np.moveaxis(heights, 2, 1))))
     signals = tuple(sorted(source.removeprefix(SIGNAL) for source in knots if source.startswith(SIGNAL)))
-    return Judge(later, signals, _frozen(bias), tuple(terms), of)
+    return Judge(later, signals, frozen(bias), tuple(terms), of)
 
 
 def _knots(values: Floats) -> Floats:
@@ -131,7 +131,8 @@ def _ridge(ramps: Floats, gain: Floats, weight: Floats, penalty: float) -> tuple
     return found.intercept.astype(np.float64), found.coefficients.astype(np.float64)
 
 
-def _frozen(values: Floats) -> Floats:
+def frozen(values: Floats) -> Floats:
+    """Contiguous, and from now on read-only."""
     kept = np.ascontiguousarray(values, np.float64)
     kept.flags.writeable = False
     return kept

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from router_lab.fit.accept import READING, Scope, learn_judge
+from router_lab.fit.accept import READING, Scope, frozen, learn_judge
 from router_lab.fit.caps import PRIOR, capped, with_under_cap
 from router_lab.fit.evidence import Evidence
 from router_lab.fit.slow import tails
@@ -108,8 +108,7 @@ class Cascades:
     def beside(self, evidence: Evidence) -> Evidence:
         """The evidence with these columns after the candidates' own."""
         assert evidence.suite is not None
-        none = np.zeros_like(evidence.quality) if evidence.missing is None else evidence.missing
-        missing = np.hstack([none, self.missing])
+        missing = np.hstack([evidence.lost, self.missing])
         return replace(
             evidence, quality=np.hstack([evidence.quality, self.quality]),
             cost_usd=np.hstack([evidence.cost_usd, self.cost_usd]), missing=missing if missing.any() else None,
@@ -162,6 +161,11 @@ class Cascades:
         if self.ground.most_s is None:
             return np.zeros((self.ground.suites, len(several)), bool)
         return np.asarray(several & (self.tails > self.ground.most_s), bool)
+
+    @property
+    def quick(self) -> list[int]:
+        """The places of entries that are not too slow everywhere."""
+        return [int(place) for place in np.flatnonzero(~self.slow.all(axis=0))]
 
     @cached_property
     def tails(self) -> Floats:
@@ -314,15 +318,9 @@ def _judged(entry: Entry, models: Models) -> tuple[Chain, tuple[Gains, ...]]:
 
 def _only(judge: Judge, later: Sequence[int]) -> Judge:
     """The same model for some of the later stages."""
-    terms = tuple(term._replace(heights=_kept(term.heights[:, later])) for term in judge.terms)
+    terms = tuple(term._replace(heights=frozen(term.heights[:, later])) for term in judge.terms)
     named = tuple(judge.later[j] for j in later)
-    return Judge(named, judge.signals, _kept(judge.bias[:, later]), terms, judge.rows)
-
-
-def _kept(values: Floats) -> Floats:
-    values = np.ascontiguousarray(values)
-    values.flags.writeable = False
-    return values
+    return Judge(named, judge.signals, frozen(judge.bias[:, later]), terms, judge.rows)
 
 
 def _play(
@@ -355,8 +353,9 @@ def _better(one: Cascades, other: Cascades) -> bool:
 
     def utility(made: Cascades) -> Floats:
         """[n, tradeoffs]"""
-        some = np.flatnonzero(~np.all(made.slow, axis=0)).tolist()
-        of = [[j for j in some if made.entries[j].at in (None, place)] for place in range(len(tradeoffs))]
+        of = [
+            [j for j in made.quick if made.entries[j].at in (None, place)] for place in range(len(tradeoffs))
+        ]
         best = []
         for own, tradeoff in zip(of, tradeoffs, strict=True):
             if not own:

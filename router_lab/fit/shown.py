@@ -19,14 +19,14 @@ def chains_lost(fitted: Fitted, deployed: Paired | None = None) -> ChainsLost | 
     evidence, goal = choice.evidence, fitted.goals["default"]
     assert evidence.suite is not None
     floor = -goal.level if goal.kind == "margin" else 0.0
-    found, open_ = [], np.flatnonzero(~np.all(made.slow, axis=0)).tolist()
+    found = []
     for table in fitted.tables.values():
         action = table[evidence.suite]
         if (action >= evidence.alone).any():
             given = evidence.mixture((1.0, action))
             if given.gain().value >= floor:
                 found.append(given)
-    considered = len({made.entries[place].plan for place in open_})
+    considered = len({made.entries[place].plan for place in made.quick})
     if not considered:
         return None
     best = max(found, key=lambda one: one.saving().value, default=None)

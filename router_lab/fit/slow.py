@@ -3,7 +3,7 @@ the certificate names them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +14,7 @@ from router_lab.config import Recipe
 from router_lab.fit.limits import LEAST_RUNS
 from router_lab.metrics.curves import TAIL, column_quantiles
 from router_lab.metrics.paired import Floats, Ints, Mask
-from router_lab.outcomes import SCORED, by_row
+from router_lab.outcomes import SCORED, OutcomeMatrix, by_row
 from router_lab.outcomes.columns import LATENCY
 from router_lab.runtime.errors import InputError
 
@@ -55,12 +55,16 @@ def tails(seconds: Floats, suite: Ints, suites: int) -> Floats:
     return found
 
 
+def _tails_of(data: OutcomeMatrix) -> Floats:
+    """`tails` of candidates."""
+    return tails(data.figures[LATENCY], data.suite, len(data.suites))
+
+
 def closed_to(problem: Problem, bound: float) -> Mask:
     """[suites + 1, c] where a candidate may not be chosen, for a failed check of it sends too many
     on for too long: of outcomes in which it does."""
-    data = problem.develop
     found = np.zeros(problem.eligible.shape, bool)
-    found[1:] = tails(data.figures[LATENCY], data.suite, len(data.suites)) > bound
+    found[1:] = _tails_of(problem.develop) > bound
     found[0] = found[1:].all(axis=0)
     found[:, problem.reference] = False
     return found
@@ -71,48 +75,37 @@ def too_slow(problem: Problem, cascades: Cascades | None) -> ChainsTooSlow | Non
     if (bound := bounded(problem.recipe)) is None:
         return None
     if cascades is not None:
-        found, considered = list(_of_chains(problem, cascades, bound)), _several(cascades)
-        return ChainsTooSlow(latency_p95_s=bound, considered=len(considered), left_out=tuple(found))
-    other = problem.escalating()
-    if other is None:
+        tried = _of_chains(cascades)
+    elif (other := problem.escalating()) is not None:
+        tried = _of_checks(other)
+    else:
         return None
-    found = list(_of_checks(problem, other, bound))
-    considered_by = len(problem.develop.candidates) - 1
-    return ChainsTooSlow(latency_p95_s=bound, considered=considered_by, left_out=tuple(found))
+    left_out = tuple(
+        _row(problem, columns, seconds, bound)
+        for columns, seconds in tried.items()
+        if (seconds > bound).any()
+    )
+    return ChainsTooSlow(latency_p95_s=bound, considered=len(tried), left_out=left_out)
 
 
-def _several(cascades: Cascades) -> dict[tuple[int, ...], list[int]]:
-    """By the columns of chains of two and more stages, the places of their entries."""
-    found: dict[tuple[int, ...], list[int]] = {}
+def _of_chains(cascades: Cascades) -> dict[tuple[int, ...], Floats]:
+    """By the columns of chains of two and more stages, [suites, versions] their seconds."""
+    places: dict[tuple[int, ...], list[int]] = {}
     for place, entry in enumerate(cascades.entries):
         if len(entry.plan) > 1:
-            found.setdefault(tuple(stage.column for stage in entry.plan), []).append(place)
-    return found
+            places.setdefault(tuple(stage.column for stage in entry.plan), []).append(place)
+    return {columns: cascades.tails[:, own] for columns, own in places.items()}
 
 
-def _of_chains(problem: Problem, cascades: Cascades, bound: float) -> Iterator[TooSlow]:
-    for columns, places in _several(cascades).items():
-        row = _row(problem, columns, cascades.tails[:, places], bound)
-        if row is not None:
-            yield row
+def _of_checks(other: Problem) -> dict[tuple[int, ...], Floats]:
+    """The same of candidates that a failed check sends on to the reference."""
+    found, last = _tails_of(other.develop), other.reference
+    return {(j, last): found[:, [j]] for j in range(found.shape[1]) if j != last}
 
 
-def _of_checks(problem: Problem, other: Problem, bound: float) -> Iterator[TooSlow]:
-    """Of candidates that a failed check sends on to the reference."""
-    data = other.develop
-    found = tails(data.figures[LATENCY], data.suite, len(data.suites))
-    for column in range(len(data.candidates)):
-        if column != problem.reference:
-            row = _row(problem, (column, problem.reference), found[:, [column]], bound)
-            if row is not None:
-                yield row
-
-
-def _row(problem: Problem, columns: Sequence[int], seconds: Floats, bound: float) -> TooSlow | None:
-    """seconds [suites, versions] of one chain; None where all are within the bound."""
+def _row(problem: Problem, columns: Sequence[int], seconds: Floats, bound: float) -> TooSlow:
+    """Where seconds [suites, versions] of one chain are over the bound, as some are."""
     over = seconds > bound
-    if not over.any():
-        return None
     named, suites = problem.develop.candidates, problem.develop.suites
     every, some = over.all(axis=1), over.any(axis=1)
     return TooSlow(
