@@ -31,7 +31,7 @@ from router_lab.certificate import (
 from router_lab.fit.choose import Choice
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.judged import judged_by, outcome, told_bounds
-from router_lab.fit.problem import Problem
+from router_lab.fit.problem import Problem, recorded
 from router_lab.fit.table import Cell
 from router_lab.metrics import (
     Estimate,
@@ -148,7 +148,7 @@ def _beside_baselines(
         fixed=tuple(_fixed(problem, plain, j) for j in range(len(problem.develop.candidates))),
         random_mix=_mix(problem, random_mix, base),
         over_random_mix=Figure.of(mine.over(base)),
-        oracle_upper_bound=_oracle(Recorded.of(problem.develop, problem.reference)),
+        oracle_upper_bound=_oracle(recorded(problem)),
     )
 
 

@@ -18,11 +18,11 @@ from router_lab.certificate import Figure, UnknownSuites
 from router_lab.fit.choose import CHAINS, FIXED, Choice, Option, act
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.model import RATES, READS, Fitter, Pair
-from router_lab.fit.problem import Problem
+from router_lab.fit.problem import Problem, recorded
 from router_lab.fit.rows import Rows
 from router_lab.fit.task import Task, to_units
 from router_lab.metrics import MIN_CLUSTERS, clustered_mean
-from router_lab.metrics.paired import Floats, Ints, Mask, Recorded
+from router_lab.metrics.paired import Floats, Ints, Mask
 from router_lab.runtime.features import Batch
 from router_lab.runtime.heads import guarded_many
 from router_lab.runtime.model import POOLED
@@ -154,7 +154,7 @@ def _buckets(batch: Batch, row: int) -> NDArray[np.uint32]:
 
 def _evidence(problem: Problem, rows: Ints) -> Evidence:
     """Outcomes of rows whose suite is unknown: who may be chosen is what row POOLED says."""
-    found = Recorded.of(problem.develop, problem.reference, problem.develop.missing).take(rows)
+    found = recorded(problem).take(rows)
     return Evidence.bare(found, eligible=np.repeat(problem.eligible[POOLED][None], len(rows), axis=0))
 
 

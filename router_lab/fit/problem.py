@@ -4,7 +4,7 @@ the reference."""
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,13 +14,14 @@ from router_lab.certificate import Diagnostics, Refit
 from router_lab.config import Recipe
 from router_lab.fit.signals import trials_for
 from router_lab.fit.slow import bounded, closed_to, require_seconds
-from router_lab.metrics.paired import Ints, Mask, column_means
+from router_lab.metrics.paired import Ints, Mask, Recorded, column_means
 from router_lab.outcomes import OutcomeMatrix, candidates_of, split_of, validate_outcomes
 from router_lab.outcomes.candidates import whose
 from router_lab.outcomes.kept import kept_to
 from router_lab.outcomes.trials import Trials
 from router_lab.replay import escalated
 from router_lab.runtime.errors import InputError, RouterLabWarning
+from router_lab.runtime.model import Candidate
 
 NEAR = 0.05
 """Share of the clusters, or of the test split, that copies may take away unsaid."""
@@ -92,6 +93,11 @@ class Problem:
         return found if bound is None else replace(found, eligible=found.eligible & ~closed_to(found, bound))
 
 
+def recorded(problem: Problem) -> Recorded:
+    """The rows to choose on, beside the reference."""
+    return Recorded.of(problem.develop, problem.reference, problem.develop.missing)
+
+
 def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
     """Validate, keep the recipe's candidates, split, and settle the reference.
 
@@ -148,6 +154,15 @@ def _once(
     return found
 
 
+def column_of(candidate: Candidate, candidates: Sequence[Candidate], what: str) -> int:
+    """The place of a candidate that somebody named; InputError, after `what` it is, where the
+    outcomes do not hold it."""
+    if candidate not in candidates:
+        held = ", ".join(map(str, candidates))
+        raise InputError(f"{what} {candidate} is not in the outcomes; they hold {held}")
+    return candidates.index(candidate)
+
+
 def allowed_of(recipe: Recipe, data: OutcomeMatrix) -> dict[str, tuple[int, ...]]:
     """The recipe's `allowed` by columns. Raises InputError for a suite or a candidate that the
     outcomes do not hold: a misspelt suite would be kept to nobody."""
@@ -159,13 +174,8 @@ def allowed_of(recipe: Recipe, data: OutcomeMatrix) -> dict[str, tuple[int, ...]
             raise InputError(
                 f"{where}: suite {suite!r} is not in the outcomes, which hold {known}; correct its name"
             )
-        names = [one.candidate for one in own]
-        for one in names:
-            if one not in data.candidates:
-                raise InputError(
-                    f"{where}: {suite}: {one} is not in the outcomes; they hold {', '.join(map(str, data.candidates))}"
-                )
-        found[suite] = tuple(dict.fromkeys(data.candidates.index(one) for one in names))
+        columns = [column_of(one.candidate, data.candidates, f"{where}: {suite}:") for one in own]
+        found[suite] = tuple(dict.fromkeys(columns))
     return found
 
 
@@ -203,17 +213,12 @@ def _warn_of_near_copies(data: OutcomeMatrix) -> None:
 
 
 def _restrict(frame: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
-    present = candidates_of(frame)
     if recipe.candidates is None:
         return frame
-    wanted = {c.candidate for c in recipe.candidates}
-    missing = sorted(wanted - set(present))
-    if missing:
-        raise InputError(
-            f"recipe {recipe.name!r}: candidates: {missing[0]} is not in the outcomes; they hold "
-            f"{', '.join(str(c) for c in present)}"
-        )
-    kept = frame[whose(frame).places(sorted(wanted)) >= 0]
+    present, wanted = candidates_of(frame), sorted({c.candidate for c in recipe.candidates})
+    for one in wanted:
+        column_of(one, present, f"recipe {recipe.name!r}: candidates:")
+    kept = frame[whose(frame).places(wanted) >= 0]
     kept.attrs = frame.attrs
     return kept
 
@@ -269,13 +274,8 @@ def _reference(data: OutcomeMatrix, recipe: Recipe) -> tuple[int, int]:
     budget, only those whose mean cost is within it, or the cheapest.
     """
     if recipe.reference != "best":
-        named = recipe.reference.candidate
-        if named not in data.candidates:
-            raise InputError(
-                f"recipe {recipe.name!r}: reference {named} is not in the outcomes; they hold "
-                f"{', '.join(str(c) for c in data.candidates)}"
-            )
-        return data.candidates.index(named), 1
+        what = f"recipe {recipe.name!r}: reference"
+        return column_of(recipe.reference.candidate, data.candidates, what), 1
     part = [str(one) for j, one in enumerate(data.candidates) if data.drawn(j) is not None]
     if part:
         raise InputError(

@@ -14,11 +14,10 @@ from router_lab.fit.fitted import Fitted
 from router_lab.fit.limits import limits_of
 from router_lab.fit.model import Fitter
 from router_lab.fit.pieces import piece_of
-from router_lab.fit.problem import Problem
+from router_lab.fit.problem import Problem, column_of
 from router_lab.fit.sessions import sessions_of
 from router_lab.metrics.paired import Mask, column_means
 from router_lab.runtime.chains import Chain
-from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import (
     POOLED,
     Candidate,
@@ -92,16 +91,11 @@ def _life(fitted: Fitted) -> dict[str, Any]:
     recipe = problem.recipe
     days = [recipe.retirements.get(candidate) for candidate in data.candidates]
     retires = tuple(None if day is None else day.isoformat() for day in days)
-    then = None if recipe.successor is None else recipe.successor.candidate
-    if then is not None and then not in data.candidates:
-        raise InputError(
-            f"recipe {recipe.name!r}: successor {then} is not in the outcomes; they hold "
-            f"{', '.join(map(str, data.candidates))}"
-        )
+    then, what = recipe.successor, f"recipe {recipe.name!r}: successor"
     explore = {name: choice.explore for name, choice in fitted.choices.items() if choice.explore > 0}
     return {
         "retires": retires if any(retires) else (), "allowed": problem.allowed, "explore": explore,
-        "successor": None if then is None else data.candidates.index(then),
+        "successor": None if then is None else column_of(then.candidate, data.candidates, what),
     }  # fmt: skip
 
 
