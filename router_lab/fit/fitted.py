@@ -33,7 +33,6 @@ class Fitted:
     problem: Problem
     task: Task
     fitter: Fitter
-    evidence: Evidence
     goals: Mapping[str, Goal]
     choices: Mapping[str, Choice]
     random_mix: Choice
@@ -47,6 +46,11 @@ class Fitted:
     cascades: Cascades | None = None
     tables: Mapping[float, Ints] | None = None
     heads: Begun | None = None
+
+    @property
+    def evidence(self) -> Evidence:
+        """As the default point was judged by it."""
+        return self.choices["default"].evidence
 
     @property
     def chained(self) -> bool:
