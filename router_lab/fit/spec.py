@@ -113,15 +113,14 @@ class Registered:
 
     def __init__(self, fitted: Fitted) -> None:
         self._fitted = fitted
-        self._place: dict[tuple[int, float], int] = {}
-        self._rows: list[set[int]] = []
+        self._found: dict[tuple[int, float], tuple[int, set[int]]] = {}
 
     def chains(self) -> tuple[Chain, ...]:
         """What the pieces so far name by its index."""
         made = self._fitted.cascades
         alone = len(self._fitted.problem.develop.candidates)
-        pairs = zip(self._place, self._rows, strict=True)
-        return tuple(made.chain(column, alone, sorted(rows)) for (column, _), rows in pairs if made)
+        named = ((column, rows) for (column, _), (_, rows) in self._found.items())
+        return tuple(made.chain(column, alone, sorted(rows)) for column, rows in named if made)
 
     def piece(self, option: Option) -> Piece:
         """What the option of class CHAINS does, for all requests; suites that were left to the
@@ -135,22 +134,19 @@ class Registered:
             if option.column is None
             else np.where(made.open[:, option.column - alone], option.column, fitted.problem.reference)
         )
+        # One suite stands for requests that name none; several say nothing of another.
+        also = {POOLED} if len(table) == 1 else set[int]()
         own = [
             None
             if suite in fitted.closed or column == fitted.problem.reference
-            else self._of(int(column), option, suite + 1)
+            else self._of(int(column), option, {suite + 1} | also)
             for suite, column in enumerate(table)
         ]
-        # One suite stands for requests that name none; several say nothing of another.
-        if len(own) == 1 and own[0] is not None:
-            self._rows[own[0]].add(POOLED)
-        return Cascade((own[0] if len(own) == 1 else None, *own), option.tradeoff)
+        return Cascade((own[0] if also else None, *own), option.tradeoff)
 
-    def _of(self, column: int, option: Option, row: int) -> int:
-        place = self._place.setdefault((column, option.tradeoff), len(self._place))
-        if place == len(self._rows):
-            self._rows.append(set())
-        self._rows[place].add(row)
+    def _of(self, column: int, option: Option, rows: set[int]) -> int:
+        place, known = self._found.setdefault((column, option.tradeoff), (len(self._found), set()))
+        known |= rows
         return place
 
 
