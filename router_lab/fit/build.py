@@ -214,22 +214,15 @@ def _cascades(before: OutOfFold) -> Cascades | None:
     quality, cost = next(iter(before.predicted.found.values()))
     asked = Asked(data.suite[trials.row] + 1, quality[trials.row], cost[trials.row])
     draws = np.bincount(trials.row, minlength=len(data))
+    # Stages are asked by their own names, so where another stands in the reference's place nobody
+    # may be one.
+    may = problem.eligible & ~problem.away[:, None]
     ground = Ground(
-        trials=trials, asked=asked, weight=1 / draws[trials.row], eligible=_chainable(problem),
+        trials=trials, asked=asked, weight=1 / draws[trials.row], eligible=may,
         reference=problem.reference, unit=before.evidence.unit, most=recipe.stages if recipe.escalate else 1,
         judging=recipe.escalate, caps=recipe.caps, fold=before.folds, most_s=bounded(recipe),
     )  # fmt: skip
     return cascades(ground)
-
-
-def _chainable(problem: Problem) -> Mask:
-    """[suites + 1, c] who may be a stage: in suites that the reference may not serve nobody, for
-    stages are asked by their own names."""
-    if not problem.elsewhere:
-        return problem.eligible
-    found = problem.eligible.copy()
-    found[[row + 1 for row, suite in enumerate(problem.develop.suites) if suite in problem.elsewhere]] = False
-    return found
 
 
 def _figures(fitted: Fitted) -> Refit:

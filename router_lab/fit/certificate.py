@@ -110,25 +110,19 @@ def _judged(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice, mi
     found = outcome(problem, evidence, choice)
     return Certificate(
         certificate_version=1,
-        verdict=found.verdict,
+        **vars(found),
         rows="certificate",
-        reason=found.reason,
         rule=Rule(kind=goal.kind, level=goal.level),
         margin=goal.level if goal.kind == "margin" else None,
         confidence=goal.confidence,
         procedure=PROCEDURE["strict" if goal.strict else "margin"],
         steps_tested=choice.walked.tested,
-        judged=found.judged,
-        n=found.n,
-        clusters=found.clusters,
         unpaired=int((~mine.scored[choice.judged]).sum()),
         quality_difference=Figure.of(difference(mine, choice)),
         savings=Figure.of(mine.saving()),
         mix=max(0.0, choice.mix),
         mix_forbidden=not goal.mix,
         smallest_margin=number(smallest_margin(problem, evidence, choice)),
-        samples_needed=found.samples_needed,
-        dollars_needed=found.dollars_needed,
         two_phase=_two_phase(evidence),
     )
 

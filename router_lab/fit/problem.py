@@ -67,6 +67,11 @@ class Problem:
         return found
 
     @property
+    def away(self) -> Mask:
+        """[suites + 1] where another stands in the reference's place."""
+        return np.asarray(self.place != self.reference, bool)
+
+    @property
     def elsewhere(self) -> frozenset[str]:
         """The suites that the reference may not serve."""
         return frozenset(suite for suite, own in self.allowed.items() if self.reference not in own)
@@ -122,8 +127,7 @@ def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
     develop = kept_to(learned, reference, allowed)
     eligible = _eligible(develop, recipe.min_seen)
     eligible[:, reference] = True
-    for suite in _hardly_drawn(develop, reference):
-        eligible[suite + 1] = np.arange(eligible.shape[1]) == reference
+    not_drawn = _hardly_drawn(develop, reference)
     run = frame["status"].isin(("ok", "error", "limit", "infra"))
     infra = float((frame["status"] == "infra").sum() / max(1, int(run.sum())))
     fresh = held & ~np.isin(whole.joined[whole.name], develop.joined[develop.name])
@@ -136,22 +140,19 @@ def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
         )
         warnings.warn(RouterLabWarning(text), stacklevel=3)
     _warn_of_near_copies(whole)
-    return Problem(
-        recipe=recipe, frame=frame, develop=develop, held=test_rows, reference=reference,
-        eligible=_once(eligible, learned, reference, allowed), infra=infra, compared=compared, kept=~held,
-        copied=copied, learned=learned, allowed=allowed, trials=trials_for(recipe, frame, learned),
+    found = Problem(
+        recipe=recipe, frame=frame, develop=develop, held=test_rows, reference=reference, eligible=eligible,
+        infra=infra, compared=compared, kept=~held, copied=copied, learned=learned, allowed=allowed,
+        trials=trials_for(recipe, frame, learned),
     )  # fmt: skip
+    return _once(found.without(not_drawn))
 
 
-def _once(
-    eligible: Mask, data: OutcomeMatrix, reference: int, allowed: Mapping[str, tuple[int, ...]]
-) -> Mask:
+def _once(problem: Problem) -> Problem:
     """The same where who stands in the reference's place is no second option beside it."""
-    found = eligible.copy()
-    for suite, own in allowed.items():
-        if reference not in own and suite in data.suites:
-            found[data.suites.index(suite) + 1, own[0]] = False
-    return found
+    eligible, rows = problem.eligible.copy(), np.flatnonzero(problem.away)
+    eligible[rows, problem.place[rows]] = False
+    return replace(problem, eligible=eligible)
 
 
 def column_of(candidate: Candidate, candidates: Sequence[Candidate], what: str) -> int:

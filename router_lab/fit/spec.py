@@ -75,12 +75,9 @@ def spec_of(fitted: Fitted, seed: int | None = None) -> PolicySpec:
 
 def _eligible(problem: Problem) -> Mask:
     """[suites + 1, c] with who stands in the reference's place, where it may not serve."""
-    if not problem.elsewhere:
-        return problem.eligible
-    found = problem.eligible.copy()
-    rows = np.arange(len(found))
-    found[rows[problem.place != problem.reference], problem.reference] = False
-    found[rows, problem.place] = True
+    found, rows = problem.eligible.copy(), np.flatnonzero(problem.away)
+    found[rows, problem.reference] = False
+    found[rows, problem.place[rows]] = True
     return found
 
 
