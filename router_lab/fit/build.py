@@ -27,8 +27,8 @@ from router_lab.fit.out_of_fold import OutOfFold, out_of_fold
 from router_lab.fit.problem import Problem, diagnose, prepare
 from router_lab.fit.retiring import warn_of_retirement
 from router_lab.fit.rivals import Rivals, lost_suites, rivals, without_gain
-from router_lab.fit.shown import chains_lost, chains_shown
-from router_lab.fit.slow import bounded, too_slow
+from router_lab.fit.shown import chains_lost, chains_shown, chains_too_slow
+from router_lab.fit.slow import bounded
 from router_lab.fit.spec import fallbacks_of, spec_of
 from router_lab.fit.table import Cell, without_suites
 from router_lab.metrics import Estimate
@@ -125,7 +125,7 @@ class Chains(NamedTuple):
 def _chains_that_gain(before: OutOfFold, deal: int) -> Chains:
     """The fit, without chains where they gain nothing."""
     plain = fit_choices(before, deal)
-    slow = too_slow(before.problem, plain.cascades)
+    slow = chains_too_slow(before.problem, plain.cascades)
     if not (plain.chained and before.problem.recipe.escalate):
         return Chains(plain, None, chains_lost(plain), slow)
     other = choices_of(before, None)
@@ -251,7 +251,7 @@ def _rivals(before: OutOfFold, evidence: Evidence, chains: Cascades | None) -> d
     options, actions = family(before.predicted.found, evidence, learned=True)
     if chains is not None:
         tables = chains.tables(evidence, np.ones(len(evidence.group), bool))
-        more, theirs = chained(evidence, tables, chains.plain(evidence.alone))
+        more, theirs = chained(evidence, tables, chains.plain)
         options, actions = [*options, *more], np.concatenate([actions, theirs])
 
     def acting(options: Sequence[Option], rows: Mask) -> Actions:

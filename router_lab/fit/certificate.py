@@ -28,7 +28,7 @@ from router_lab.certificate import (
     TestSplit,
     TwoPhase,
 )
-from router_lab.fit.choose import Choice
+from router_lab.fit.choose import SHARE_DIGITS, Choice
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.judged import judged_by, outcome, told_bounds
 from router_lab.fit.problem import Problem, recorded
@@ -289,7 +289,9 @@ def _mix(problem: Problem, choice: Choice, base: Paired) -> RandomMix:
         if option is not None and option.column is not None:
             chances[option.column] = chances.get(option.column, 0.0) + choice.mix * share
     ranked = sorted(chances.items(), key=lambda part: -part[1]) or [(problem.reference, 0.0)]
-    (who, most), *others = ((named(problem.develop.candidates[j]), round(chance, 12)) for j, chance in ranked)
+    (who, most), *others = (
+        (named(problem.develop.candidates[j]), round(chance, SHARE_DIGITS)) for j, chance in ranked
+    )
     return RandomMix(
         **who,
         probability=most,

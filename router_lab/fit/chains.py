@@ -142,9 +142,18 @@ class Cascades:
             found[tradeoff] = np.where(shrunk[np.arange(size), best] > 0, best, ref)
         return found
 
-    def plain(self, alone: int) -> list[int]:
-        """The columns of chains in which nothing is judged, after those of candidates."""
-        return [alone + place for place, entry in enumerate(self.entries) if entry.at is None]
+    @property
+    def alone(self) -> int:
+        """Columns of single candidates, which stand before those of entries."""
+        return int(self.ground.eligible.shape[1])
+
+    @property
+    def plain(self) -> list[int]:
+        """The columns of entries in which nothing is judged."""
+        return [self.alone + place for place, entry in enumerate(self.entries) if entry.at is None]
+
+    def entry(self, column: int) -> Entry:
+        return self.entries[column - self.alone]
 
     @cached_property
     def open(self) -> Mask:
@@ -174,20 +183,20 @@ class Cascades:
         suite[self.ground.trials.row] = self.ground.asked.row - 1
         return tails(self.figures[LATENCY], suite, self.ground.suites)
 
-    def chain(self, column: int, alone: int, rows: Sequence[int] = ()) -> Chain:
-        """What serves where a table has this column, of `alone` candidates and the entries; rows:
-        those of a policy's tables, ascending, for which it says what its caps leave."""
-        if column < alone:
+    def chain(self, column: int, rows: Sequence[int] = ()) -> Chain:
+        """What serves where a table has this column; rows: those of a policy's tables, ascending,
+        for which it says what its caps leave."""
+        if column < self.alone:
             return (Stage(column),)
-        found, ground = _judged(self.entries[column - alone], self.final)[0], self.ground
+        found, ground = _judged(self.entry(column), self.final)[0], self.ground
         if not rows:
             return found
         return with_under_cap(found, ground.trials, ground.asked.row - 1, ground.weight, rows)
 
-    def played(self, place: int, *, blind: bool = False) -> Played:
-        """An entry on every draw, by what was learned without it; `blind`: as if no signal were
-        known of any answer."""
-        entry, trials = self.entries[place], self.ground.trials
+    def played(self, column: int, *, blind: bool = False) -> Played:
+        """The entry of a column on every draw, by what was learned without it; `blind`: as if no
+        signal were known of any answer."""
+        entry, trials = self.entry(column), self.ground.trials
         return _joined(self.ground, [
             (fold, _play(entry, self.tradeoffs, self.ground.take(self.ground.fold == fold), models, blind=blind))
             for fold, models in self.models.items()

@@ -48,6 +48,9 @@ FIXED, CHAINS = "fixed", "chains"
 """The class that reads nothing, and the one that reads answers."""
 LEAST_CHEAPER = 1e-3
 """Share of the reference's mean cost that a candidate for everything must at least spare."""
+SHARE_DIGITS = 12
+"""Decimals of a share of the requests, and of a mean beside it, as they are written: parts that
+were cut and joined again add up."""
 CELLS = 1 << 17
 """Rows times candidates whose actions are worked out at a time."""
 

@@ -1,15 +1,13 @@
-"""Chains that take longer than the recipe allows (`latency_p95_s`): they are not considered, and
-the certificate names them."""
+"""The seconds that a recipe allows chains (`latency_p95_s`): those that take longer are not
+considered, and the certificate names them (`shown.chains_too_slow`)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from router_lab.certificate import ChainsTooSlow, TooSlow
 from router_lab.config import Recipe
 from router_lab.fit.limits import LEAST_RUNS
 from router_lab.metrics.curves import TAIL, column_quantiles
@@ -19,7 +17,6 @@ from router_lab.outcomes.columns import LATENCY
 from router_lab.runtime.errors import InputError
 
 if TYPE_CHECKING:
-    from router_lab.fit.chains import Cascades
     from router_lab.fit.problem import Problem
 
 
@@ -55,7 +52,7 @@ def tails(seconds: Floats, suite: Ints, suites: int) -> Floats:
     return found
 
 
-def _tails_of(data: OutcomeMatrix) -> Floats:
+def tails_of(data: OutcomeMatrix) -> Floats:
     """`tails` of candidates."""
     return tails(data.figures[LATENCY], data.suite, len(data.suites))
 
@@ -64,53 +61,7 @@ def closed_to(problem: Problem, bound: float) -> Mask:
     """[suites + 1, c] where a candidate may not be chosen, for a failed check of it sends too many
     on for too long: of outcomes in which it does."""
     found = np.zeros(problem.eligible.shape, bool)
-    found[1:] = _tails_of(problem.develop) > bound
+    found[1:] = tails_of(problem.develop) > bound
     found[0] = found[1:].all(axis=0)
     found[:, problem.reference] = False
     return found
-
-
-def too_slow(problem: Problem, cascades: Cascades | None) -> ChainsTooSlow | None:
-    """What the recipe's bound left out; None where it has none, or no chain was looked at."""
-    if (bound := bounded(problem.recipe)) is None:
-        return None
-    if cascades is not None:
-        tried = _of_chains(cascades)
-    elif (other := problem.escalating()) is not None:
-        tried = _of_checks(other)
-    else:
-        return None
-    left_out = tuple(
-        _row(problem, columns, seconds, bound)
-        for columns, seconds in tried.items()
-        if (seconds > bound).any()
-    )
-    return ChainsTooSlow(latency_p95_s=bound, considered=len(tried), left_out=left_out)
-
-
-def _of_chains(cascades: Cascades) -> dict[tuple[int, ...], Floats]:
-    """By the columns of chains of two and more stages, [suites, versions] their seconds."""
-    places: dict[tuple[int, ...], list[int]] = {}
-    for place, entry in enumerate(cascades.entries):
-        if len(entry.plan) > 1:
-            places.setdefault(tuple(stage.column for stage in entry.plan), []).append(place)
-    return {columns: cascades.tails[:, own] for columns, own in places.items()}
-
-
-def _of_checks(other: Problem) -> dict[tuple[int, ...], Floats]:
-    """The same of candidates that a failed check sends on to the reference."""
-    found, last = _tails_of(other.develop), other.reference
-    return {(j, last): found[:, [j]] for j in range(found.shape[1]) if j != last}
-
-
-def _row(problem: Problem, columns: Sequence[int], seconds: Floats, bound: float) -> TooSlow:
-    """Where seconds [suites, versions] of one chain are over the bound, as some are."""
-    over = seconds > bound
-    named, suites = problem.develop.candidates, problem.develop.suites
-    every, some = over.all(axis=1), over.any(axis=1)
-    return TooSlow(
-        stages=tuple(tuple(named[column]) for column in columns),
-        least_s=float(seconds[over].min()), most_s=float(seconds[over].max()),
-        suites=tuple(suites[code] for code in np.flatnonzero(every)),
-        some_versions=tuple(suites[code] for code in np.flatnonzero(some & ~every)),
-    )  # fmt: skip

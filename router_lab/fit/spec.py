@@ -9,7 +9,7 @@ import scipy
 
 import router_lab
 from router_lab.config import Recipe
-from router_lab.fit.choose import CHAINS, Choice, Option
+from router_lab.fit.choose import CHAINS, SHARE_DIGITS, Choice, Option
 from router_lab.fit.fitted import Fitted
 from router_lab.fit.limits import limits_of
 from router_lab.fit.model import Fitter
@@ -34,8 +34,6 @@ IDLE: Point = (Follow(0.0, 1.0, 0.0),)
 LATER = ("signals", "stages", "latency_p95_s", "caps", "successor", "allowed", "explore", "suffix_guard")
 """Keys of a recipe that policies hold only where they say something, as those before them did not
 have them."""
-SHARE_DIGITS = 12
-"""Decimals of a piece's share, so that parts that were cut and joined again add up."""
 
 
 def spec_of(fitted: Fitted, seed: int | None = None) -> PolicySpec:
@@ -115,9 +113,9 @@ class Registered:
     def chains(self) -> tuple[Chain, ...]:
         """What the pieces so far name by its index."""
         made = self._fitted.cascades
-        alone = len(self._fitted.problem.develop.candidates)
-        named = ((column, rows) for (column, _), (_, rows) in self._found.items())
-        return tuple(made.chain(column, alone, sorted(rows)) for column, rows in named if made)
+        if made is None:
+            return ()
+        return tuple(made.chain(column, sorted(rows)) for (column, _), (_, rows) in self._found.items())
 
     def piece(self, option: Option) -> Piece:
         """What the option of class CHAINS does, for all requests; suites that were left to the
@@ -125,11 +123,10 @@ class Registered:
         fitted, made = self._fitted, self._fitted.cascades
         assert made is not None
         assert fitted.tables is not None
-        alone = len(fitted.problem.develop.candidates)
         table = (
             fitted.tables[option.tradeoff]
             if option.column is None
-            else np.where(made.open[:, option.column - alone], option.column, fitted.problem.reference)
+            else np.where(made.open[:, option.column - made.alone], option.column, fitted.problem.reference)
         )
         # One suite stands for requests that name none; several say nothing of another.
         also = {POOLED} if len(table) == 1 else set[int]()
