@@ -16,7 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from router_lab.fit.rows import BITS, Rows, product, ridge
-from router_lab.metrics.paired import Floats, Ints, Mask
+from router_lab.metrics.paired import Floats, Ints
 from router_lab.outcomes.trials import Trials
 from router_lab.played import Asked, told
 from router_lab.runtime.answers import FEATURES
@@ -35,9 +35,8 @@ READING = ((SIGNALS,), (SIGNALS, ANSWERS), (SIGNALS, ANSWERS, PROMPTS))
 
 
 class Scope(NamedTuple):
-    """Draws to learn from: `rows` of them [m], `weight` [m], and how many suites there are."""
+    """Of draws to learn from: their `weight` [m], and how many suites there are."""
 
-    rows: Mask
     weight: Floats
     suites: int
 
@@ -70,7 +69,7 @@ def learn_judge(
     where nothing is known of its answers."""
     named = sources(trials, column, previous, later, reading)
     values = {source: told(source, trials, asked, column, previous) for source in named}
-    scored = scope.rows & ~np.isnan(trials.quality[:, column])
+    scored = ~np.isnan(trials.quality[:, column])
     knots = {source: _knots(part[scored & np.isfinite(part)]) for source, part in values.items()}
     knots = {source: at for source, at in knots.items() if len(at) >= 2}
     usable = scored.copy()

@@ -300,7 +300,7 @@ def _judgeable(ground: Ground, columns: Sequence[int], models: Iterable[Models])
 
 def _models(learn: Ground, tell: Ground, columns: Sequence[int], reading: Sequence[str]) -> Models:
     """Acceptance models that the draws of one ground teach, and what they say of another's."""
-    scope, found = Scope(np.ones(len(learn.trials), bool), learn.weight, learn.suites), {}
+    scope, found = Scope(learn.weight, learn.suites), {}
     for place, column in enumerate(columns[:-1]):
         for previous in [None, *columns[:place]] if len(reading) > 1 else [None]:
             later = tuple(columns[place + 1 :])

@@ -170,8 +170,9 @@ def _scores(two: Two, trials: Trials) -> Score:
         out = two.fold == fold
         rows = out[trials.row]
         learn, tell = part(~out), part(out)
-        scope = Scope(np.ones(int((~rows).sum()), bool), two.weight[~rows], suites)
-        judge = learn_judge(*learn, scope, CHEAP, None, (DEAR, SURE), (SIGNALS, ANSWERS))
+        judge = learn_judge(
+            *learn, Scope(two.weight[~rows], suites), CHEAP, None, (DEAR, SURE), (SIGNALS, ANSWERS)
+        )
         if judge is not None:
             gains, known = judged(judge, *tell, CHEAP, None)
             found.gain[rows], found.wrong[rows], found.known[rows] = gains[:, 0], gains[:, 1], known
