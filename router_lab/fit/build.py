@@ -4,7 +4,7 @@ certificate."""
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -16,10 +16,10 @@ from router_lab.config import Recipe
 from router_lab.fit.caps import turn_caps
 from router_lab.fit.certificate import certify, with_test
 from router_lab.fit.chains import Cascades, Ground, cascades
-from router_lab.fit.choose import Actions, Choice, Option, act, chained, constants, family
+from router_lab.fit.choose import Actions, Option, act, chained, constants, family
 from router_lab.fit.coverage import check_unknown_suites
 from router_lab.fit.evidence import Evidence
-from router_lab.fit.fitted import Fitted
+from router_lab.fit.fitted import Chosen, Fitted
 from router_lab.fit.fitters import FITTERS
 from router_lab.fit.folds import deal_of
 from router_lab.fit.model import in_places
@@ -30,7 +30,7 @@ from router_lab.fit.rivals import Rivals, lost_suites, rivals, without_gain
 from router_lab.fit.shown import chains_lost, chains_shown, chains_too_slow
 from router_lab.fit.slow import bounded
 from router_lab.fit.spec import fallbacks_of, spec_of
-from router_lab.fit.table import Cell, without_suites
+from router_lab.fit.table import without_suites
 from router_lab.metrics import Estimate
 from router_lab.metrics.paired import Mask, Paired
 from router_lab.metrics.verdict import MAX_INFRA
@@ -124,7 +124,7 @@ class Chains(NamedTuple):
 
 def _chains_that_gain(before: OutOfFold, deal: int) -> Chains:
     """The fit, without chains where they gain nothing."""
-    plain = fit_choices(before, deal)
+    plain = fit_choices(before, choices_of(before, _cascades(before)), deal)
     slow = chains_too_slow(before.problem, plain.cascades)
     if not (plain.chained and before.problem.recipe.escalate):
         return Chains(plain, None, chains_lost(plain), slow)
@@ -132,21 +132,11 @@ def _chains_that_gain(before: OutOfFold, deal: int) -> Chains:
     simple = without_gain(plain.choices, other.choices)
     if simple is None:
         return Chains(plain, other.choices["default"].paired(), None, slow)
-    fitted = replace(fit_choices(before, deal, chaining=False), choices=simple)
+    fitted = replace(fit_choices(before, other, deal), choices=simple)
     return Chains(fitted, None, chains_lost(plain, simple["default"].paired()), slow)
 
 
-class Choices(NamedTuple):
-    """What each point deploys, and the random mix, once suites that lose too much are closed."""
-
-    problem: Problem
-    cells: list[Cell]
-    choices: Mapping[str, Choice]
-    random_mix: Choice
-    closed: frozenset[int]
-
-
-def choices_of(before: OutOfFold, chains: Cascades | None) -> Choices:
+def choices_of(before: OutOfFold, chains: Cascades | None) -> Chosen:
     """Every point's choice, with these chains after the candidates or without. While a suite is
     shown to lose too much by what is deployed, it is left to the reference, and all is chosen
     anew."""
@@ -162,7 +152,10 @@ def choices_of(before: OutOfFold, chains: Cascades | None) -> Choices:
     if problem.infra > MAX_INFRA:  # nothing is concluded, so nothing is acted upon
         choices = {name: replace(c, walked=c.walked._replace(mix=-1.0)) for name, c in choices.items()}
         mix = replace(mix, walked=mix.walked._replace(mix=-1.0))
-    return Choices(problem, without_suites(before.cells, closed), choices, mix, frozenset(closed))
+    return Chosen(
+        problem=problem, cells=without_suites(before.cells, closed), choices=choices, random_mix=mix,
+        closed=frozenset(closed), cascades=chains,
+    )  # fmt: skip
 
 
 def _closed(evidence: Evidence, problem: Problem, suites: Collection[int]) -> Evidence:
@@ -177,17 +170,16 @@ def _closed(evidence: Evidence, problem: Problem, suites: Collection[int]) -> Ev
 
 def fit_on(problem: Problem, deal: int) -> Fitted:
     """Predict, choose every point, and fit what is chosen; deal: as of `out_of_fold`."""
-    return fit_choices(out_of_fold(problem, deal), deal)
+    before = out_of_fold(problem, deal)
+    return fit_choices(before, choices_of(before, _cascades(before)), deal)
 
 
-def fit_choices(before: OutOfFold, deal: int, chaining: bool = True) -> Fitted:
-    """Choose every point, and fit the chosen predictor on all rows to choose on. deal: as of
-    `out_of_fold`; chaining: whether chains may be chosen."""
+def fit_choices(before: OutOfFold, chosen: Chosen, deal: int) -> Fitted:
+    """Fit the predictor that was chosen on all rows to choose on; deal: as of `out_of_fold`."""
     task, fitter, coverage = before.task, before.fitter, before.coverage
-    chains = _cascades(before) if chaining else None
-    every = np.ones(len(before.problem.develop), bool)
+    problem, choices, chains = chosen.problem, chosen.choices, chosen.cascades
+    every = np.ones(len(problem.develop), bool)
     tables = None if chains is None else chains.tables(chains.beside(before.evidence), every)
-    problem, cells, choices, mix, closed = choices_of(before, chains)
     model = fitter.fit(task, np.arange(len(problem.develop)))
     linear = model.compile(task)
     rates = in_places(model.table(task), problem.place, problem.reference)
@@ -199,9 +191,9 @@ def fit_choices(before: OutOfFold, deal: int, chaining: bool = True) -> Fitted:
         problem, task, fitter, choices["default"], main, coverage, deal, slack
     )
     return Fitted(
-        problem=problem, task=task, fitter=fitter, goals=before.goals, choices=choices, random_mix=mix, cells=cells,
-        linear=linear, rates=rates, coverage=coverage, heads=None if bias is None else Begun(bias, slack),
-        unknown_suites=unknown_suites, predicted=before.predicted, closed=closed, cascades=chains, tables=tables,
+        **vars(chosen), task=task, fitter=fitter, goals=before.goals, linear=linear, rates=rates, coverage=coverage,
+        heads=None if bias is None else Begun(bias, slack), unknown_suites=unknown_suites,
+        predicted=before.predicted, tables=tables,
     )  # fmt: skip
 
 
