@@ -10,7 +10,7 @@ in two suites.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -34,11 +34,9 @@ READING = ((SIGNALS,), (SIGNALS, ANSWERS), (SIGNALS, ANSWERS, PROMPTS))
 """What a model may look at, the simplest first."""
 
 
-class Scope(NamedTuple):
-    """Of draws to learn from: their `weight` [m], and how many suites there are."""
-
-    weight: Floats
-    suites: int
+def draw_weights(trials: Trials) -> Floats:
+    """[m] one over the draws of a sample, so that each counts once."""
+    return np.asarray(1 / np.bincount(trials.row)[trials.row], np.float64)
 
 
 def sources(
@@ -59,14 +57,14 @@ def sources(
 def learn_judge(
     trials: Trials,
     asked: Asked,
-    scope: Scope,
+    suites: int,
     column: int,
     previous: int | None,
     later: tuple[int, ...],
     reading: Sequence[str],
 ) -> Judge | None:
     """The acceptance model of `column`, asked after `previous`, with `later` stages left; None
-    where nothing is known of its answers."""
+    where nothing is known of its answers. suites: how many there are, of draws or not."""
     named = sources(trials, column, previous, later, reading)
     values = {source: told(source, trials, asked, column, previous) for source in named}
     scored = ~np.isnan(trials.quality[:, column])
@@ -80,7 +78,7 @@ def learn_judge(
     gain = trials.quality[:, list(later)] - trials.quality[:, [column]]
     rows = np.flatnonzero(usable)
     ramps = np.hstack([_ramps(values[source][rows], at) for source, at in knots.items()])
-    bias, slopes, of = _mixed(ramps, gain[rows], scope.weight[rows], asked.row[rows], scope.suites)
+    bias, slopes, of = _mixed(ramps, gain[rows], draw_weights(trials)[rows], asked.row[rows], suites)
     terms, start = [], 0
     for source, at in knots.items():
         own = slopes[:, start : start + len(at) - 1]

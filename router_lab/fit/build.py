@@ -205,14 +205,13 @@ def _cascades(before: OutOfFold) -> Cascades | None:
         return None
     quality, cost = next(iter(before.predicted.found.values()))
     asked = Asked(data.suite[trials.row] + 1, quality[trials.row], cost[trials.row])
-    draws = np.bincount(trials.row, minlength=len(data))
     # Stages are asked by their own names, so where another stands in the reference's place nobody
     # may be one.
     may = problem.eligible & ~problem.away[:, None]
     ground = Ground(
-        trials=trials, asked=asked, weight=1 / draws[trials.row], eligible=may,
-        reference=problem.reference, unit=before.evidence.unit, most=recipe.stages if recipe.escalate else 1,
-        judging=recipe.escalate, caps=recipe.caps, fold=before.folds, most_s=bounded(recipe),
+        trials=trials, asked=asked, eligible=may, reference=problem.reference, unit=before.evidence.unit,
+        most=recipe.stages if recipe.escalate else 1, judging=recipe.escalate, caps=recipe.caps,
+        fold=before.folds, most_s=bounded(recipe),
     )  # fmt: skip
     return cascades(ground)
 

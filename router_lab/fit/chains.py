@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from router_lab.fit.accept import READING, Scope, frozen, learn_judge
+from router_lab.fit.accept import READING, draw_weights, frozen, learn_judge
 from router_lab.fit.caps import PRIOR, capped, with_under_cap
 from router_lab.fit.evidence import Evidence
 from router_lab.fit.slow import tails
@@ -47,14 +47,13 @@ Plan = tuple[Stage, ...]
 
 @dataclass(frozen=True)
 class Ground:
-    """What chains are learned from. asked: predictions out of fold, by draw; weight [m]: one over
-    the draws of a sample; eligible [suites + 1, c]; unit: dollars of the reference; most: stages
-    of a chain; judging: whether answers are looked at; caps: whether runs are stopped; fold [n] of
-    the samples; most_s: seconds (P95) that a request of several stages may take."""
+    """What chains are learned from. asked: predictions out of fold, by draw; eligible [suites + 1,
+    c]; unit: dollars of the reference; most: stages of a chain; judging: whether answers are
+    looked at; caps: whether runs are stopped; fold [n] of the samples; most_s: seconds (P95) that
+    a request of several stages may take."""
 
     trials: Trials
     asked: Asked
-    weight: Floats
     eligible: Mask
     reference: int
     unit: float
@@ -72,7 +71,7 @@ class Ground:
         kept = samples[self.trials.row]
         asked = Asked(self.asked.row[kept], self.asked.quality[kept], self.asked.cost_usd[kept])
         trials = self.trials.take(samples)
-        return replace(self, trials=trials, asked=asked, weight=self.weight[kept], fold=self.fold[samples])
+        return replace(self, trials=trials, asked=asked, fold=self.fold[samples])
 
 
 class Entry(NamedTuple):
@@ -191,7 +190,7 @@ class Cascades:
         found, ground = _judged(self.entry(column), self.final)[0], self.ground
         if not rows:
             return found
-        return with_under_cap(found, ground.trials, ground.asked.row - 1, ground.weight, rows)
+        return with_under_cap(found, ground.trials, ground.asked.row - 1, draw_weights(ground.trials), rows)
 
     def played(self, column: int, *, blind: bool = False) -> Played:
         """The entry of a column on every draw, by what was learned without it; `blind`: as if no
@@ -233,7 +232,7 @@ def shortlist(ground: Ground) -> list[int]:
     """The columns that chains are made of, the cheapest first: eligible somewhere, and nearest to
     the best of all at some tradeoff."""
     trials = ground.trials
-    weight = np.repeat(ground.weight[:, None], trials.quality.shape[1], axis=1)
+    weight = np.repeat(draw_weights(trials)[:, None], trials.quality.shape[1], axis=1)
     quality, cost = (column_means(values, weight) for values in (trials.quality, trials.cost_usd))
     open_ = ground.eligible[1:].any(axis=0) & ~np.isnan(quality + cost)
     open_[ground.reference] = True
@@ -300,11 +299,11 @@ def _judgeable(ground: Ground, columns: Sequence[int], models: Iterable[Models])
 
 def _models(learn: Ground, tell: Ground, columns: Sequence[int], reading: Sequence[str]) -> Models:
     """Acceptance models that the draws of one ground teach, and what they say of another's."""
-    scope, found = Scope(learn.weight, learn.suites), {}
+    found = {}
     for place, column in enumerate(columns[:-1]):
         for previous in [None, *columns[:place]] if len(reading) > 1 else [None]:
             later = tuple(columns[place + 1 :])
-            judge = learn_judge(learn.trials, learn.asked, scope, column, previous, later, reading)
+            judge = learn_judge(learn.trials, learn.asked, learn.suites, column, previous, later, reading)
             if judge is not None:
                 found[column, previous] = judge, judged(judge, tell.trials, tell.asked, column, previous)
     return found

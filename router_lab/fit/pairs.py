@@ -89,9 +89,8 @@ def _two(every: Trials, data: OutcomeMatrix, cheap: int, dear: int, margin: floa
         return None
     data = data.take(known)
     trials = trials.take(known)
-    draws = np.bincount(trials.row, minlength=len(data))
     fold = group_folds(data.suite, data.group, deal_of(data))
-    return Two(trials, data.group, fold, data.suite, 1 / draws[trials.row], margin)
+    return Two(trials, data.group, fold, data.suite, margin)
 
 
 def _columns(trials: Trials, cheap: int, dear: int) -> Trials:
