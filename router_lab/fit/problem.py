@@ -90,12 +90,12 @@ class Problem:
         frame = escalated(self.frame, self.develop.candidates[self.reference], self.elsewhere)
         learned = OutcomeMatrix.from_frame(frame, self.develop.candidates).take(self.kept)
         develop = kept_to(learned, self.reference, self.allowed)
-        same = np.array_equal(develop.quality, self.develop.quality, equal_nan=True)
-        if same:
+        if np.array_equal(develop.quality, self.develop.quality, equal_nan=True):
             return None
-        found = replace(self, develop=develop, learned=learned, trials=None)
-        bound = bounded(self.recipe)
-        return found if bound is None else replace(found, eligible=found.eligible & ~closed_to(found, bound))
+        eligible, bound = self.eligible, bounded(self.recipe)
+        if bound is not None:
+            eligible = eligible & ~closed_to(develop, self.reference, bound)
+        return replace(self, develop=develop, learned=learned, trials=None, eligible=eligible)
 
 
 def recorded(problem: Problem) -> Recorded:

@@ -3,8 +3,6 @@ considered, and the certificate names them (`shown.chains_too_slow`)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 
@@ -15,9 +13,6 @@ from router_lab.metrics.paired import Floats, Ints, Mask
 from router_lab.outcomes import SCORED, OutcomeMatrix, by_row
 from router_lab.outcomes.columns import LATENCY
 from router_lab.runtime.errors import InputError
-
-if TYPE_CHECKING:
-    from router_lab.fit.problem import Problem
 
 
 def bounded(recipe: Recipe) -> float | None:
@@ -57,11 +52,11 @@ def tails_of(data: OutcomeMatrix) -> Floats:
     return tails(data.figures[LATENCY], data.suite, len(data.suites))
 
 
-def closed_to(problem: Problem, bound: float) -> Mask:
+def closed_to(data: OutcomeMatrix, reference: int, bound: float) -> Mask:
     """[suites + 1, c] where a candidate may not be chosen, for a failed check of it sends too many
     on for too long: of outcomes in which it does."""
-    found = np.zeros(problem.eligible.shape, bool)
-    found[1:] = tails_of(problem.develop) > bound
+    found = np.zeros((len(data.suites) + 1, len(data.candidates)), bool)
+    found[1:] = tails_of(data) > bound
     found[0] = found[1:].all(axis=0)
-    found[:, problem.reference] = False
+    found[:, reference] = False
     return found
