@@ -10,13 +10,13 @@ in two suites.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from router_lab.fit.rows import BITS, Rows, product, ridge
-from router_lab.metrics.paired import Floats, Ints, Mask
+from router_lab.metrics.paired import Floats, Ints
 from router_lab.outcomes.trials import Trials
 from router_lab.played import Asked, told
 from router_lab.runtime.answers import FEATURES
@@ -34,12 +34,9 @@ READING = ((SIGNALS,), (SIGNALS, ANSWERS), (SIGNALS, ANSWERS, PROMPTS))
 """What a model may look at, the simplest first."""
 
 
-class Scope(NamedTuple):
-    """Draws to learn from: `rows` of them [m], `weight` [m], and how many suites there are."""
-
-    rows: Mask
-    weight: Floats
-    suites: int
+def draw_weights(trials: Trials) -> Floats:
+    """[m] one over the draws of a sample, so that each counts once."""
+    return np.asarray(1 / np.bincount(trials.row)[trials.row], np.float64)
 
 
 def sources(
@@ -60,17 +57,17 @@ def sources(
 def learn_judge(
     trials: Trials,
     asked: Asked,
-    scope: Scope,
+    suites: int,
     column: int,
     previous: int | None,
     later: tuple[int, ...],
     reading: Sequence[str],
 ) -> Judge | None:
     """The acceptance model of `column`, asked after `previous`, with `later` stages left; None
-    where nothing is known of its answers."""
+    where nothing is known of its answers. suites: how many there are, of draws or not."""
     named = sources(trials, column, previous, later, reading)
     values = {source: told(source, trials, asked, column, previous) for source in named}
-    scored = scope.rows & ~np.isnan(trials.quality[:, column])
+    scored = ~np.isnan(trials.quality[:, column])
     knots = {source: _knots(part[scored & np.isfinite(part)]) for source, part in values.items()}
     knots = {source: at for source, at in knots.items() if len(at) >= 2}
     usable = scored.copy()
@@ -81,15 +78,15 @@ def learn_judge(
     gain = trials.quality[:, list(later)] - trials.quality[:, [column]]
     rows = np.flatnonzero(usable)
     ramps = np.hstack([_ramps(values[source][rows], at) for source, at in knots.items()])
-    bias, slopes, of = _mixed(ramps, gain[rows], scope.weight[rows], asked.row[rows], scope.suites)
+    bias, slopes, of = _mixed(ramps, gain[rows], draw_weights(trials)[rows], asked.row[rows], suites)
     terms, start = [], 0
     for source, at in knots.items():
         own = slopes[:, start : start + len(at) - 1]
         start += len(at) - 1
         heights = np.concatenate([np.zeros((len(own), 1, len(later))), np.cumsum(own, axis=1)], axis=1)
-        terms.append(Term(source, tuple(at.tolist()), _frozen(np.moveaxis(heights, 2, 1))))
+        terms.append(Term(source, tuple(at.tolist()), frozen(np.moveaxis(heights, 2, 1))))
     signals = tuple(sorted(source.removeprefix(SIGNAL) for source in knots if source.startswith(SIGNAL)))
-    return Judge(later, signals, _frozen(bias), tuple(terms), of)
+    return Judge(later, signals, frozen(bias), tuple(terms), of)
 
 
 def _knots(values: Floats) -> Floats:
@@ -131,7 +128,8 @@ def _ridge(ramps: Floats, gain: Floats, weight: Floats, penalty: float) -> tuple
     return found.intercept.astype(np.float64), found.coefficients.astype(np.float64)
 
 
-def _frozen(values: Floats) -> Floats:
+def frozen(values: Floats) -> Floats:
+    """Contiguous, and from now on read-only."""
     kept = np.ascontiguousarray(values, np.float64)
     kept.flags.writeable = False
     return kept

@@ -4,9 +4,8 @@ certificate."""
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -17,23 +16,23 @@ from router_lab.config import Recipe
 from router_lab.fit.caps import turn_caps
 from router_lab.fit.certificate import certify, with_test
 from router_lab.fit.chains import Cascades, Ground, cascades
-from router_lab.fit.choose import Actions, Choice, Option, act, chained, constants, family
+from router_lab.fit.choose import Actions, Option, act, chained, constants, family
 from router_lab.fit.coverage import check_unknown_suites
-from router_lab.fit.evidence import Evidence, Goal
-from router_lab.fit.fitted import Fitted
+from router_lab.fit.evidence import Evidence
+from router_lab.fit.fitted import Chosen, Fitted
 from router_lab.fit.fitters import FITTERS
 from router_lab.fit.folds import deal_of
-from router_lab.fit.model import Predicted, in_places
+from router_lab.fit.model import in_places
 from router_lab.fit.out_of_fold import OutOfFold, out_of_fold
 from router_lab.fit.problem import Problem, diagnose, prepare
 from router_lab.fit.retiring import warn_of_retirement
 from router_lab.fit.rivals import Rivals, lost_suites, rivals, without_gain
-from router_lab.fit.shown import chains_lost, chains_shown
-from router_lab.fit.slow import bounded, too_slow
+from router_lab.fit.shown import chains_lost, chains_shown, chains_too_slow
+from router_lab.fit.slow import bounded
 from router_lab.fit.spec import fallbacks_of, spec_of
-from router_lab.fit.table import Cell, without_suites
+from router_lab.fit.table import without_suites
 from router_lab.metrics import Estimate
-from router_lab.metrics.paired import Ints, Mask, Paired, Recorded
+from router_lab.metrics.paired import Mask, Paired
 from router_lab.metrics.verdict import MAX_INFRA
 from router_lab.played import Asked
 from router_lab.replay import replay_known
@@ -125,58 +124,62 @@ class Chains(NamedTuple):
 
 def _chains_that_gain(before: OutOfFold, deal: int) -> Chains:
     """The fit, without chains where they gain nothing."""
-    plain = fit_choices(before, deal)
-    slow = too_slow(before.problem, plain.cascades)
+    plain = fit_choices(before, choices_of(before, _cascades(before)), deal)
+    slow = chains_too_slow(before.problem, plain.cascades)
     if not (plain.chained and before.problem.recipe.escalate):
         return Chains(plain, None, chains_lost(plain), slow)
     other = choices_of(before, None)
     simple = without_gain(plain.choices, other.choices)
     if simple is None:
         return Chains(plain, other.choices["default"].paired(), None, slow)
-    fitted = replace(fit_choices(before, deal, chaining=False), choices=simple)
+    fitted = replace(fit_choices(before, other, deal), choices=simple)
     return Chains(fitted, None, chains_lost(plain, simple["default"].paired()), slow)
 
 
-class Choices(NamedTuple):
-    """What each point deploys, and the random mix, once suites that lose too much are closed."""
-
-    problem: Problem
-    cells: list[Cell]
-    choices: Mapping[str, Choice]
-    random_mix: Choice
-    closed: frozenset[int]
-
-
-def choices_of(before: OutOfFold, chains: Cascades | None) -> Choices:
-    """Every point's choice, with these chains after the candidates or without."""
-    problem = before.problem
+def choices_of(before: OutOfFold, chains: Cascades | None) -> Chosen:
+    """Every point's choice, with these chains after the candidates or without. While a suite is
+    shown to lose too much by what is deployed, it is left to the reference, and all is chosen
+    anew."""
+    problem, closed = before.problem, set[int]()
     evidence = before.evidence if chains is None else chains.beside(before.evidence)
-    problem, cells, found, closed = _closing(
-        problem, before.cells, before.predicted, evidence, before.goals, chains
-    )
+    found = _rivals(before, evidence, chains)
+    while lost := lost_suites(problem.develop.suite, found.values()):
+        closed |= lost
+        problem = before.problem.without(closed)
+        found = _rivals(before, _closed(evidence, problem, closed), chains)
     choices = {name: pair.deployed for name, pair in found.items()}
     mix = found["default"].random_mix
     if problem.infra > MAX_INFRA:  # nothing is concluded, so nothing is acted upon
         choices = {name: replace(c, walked=c.walked._replace(mix=-1.0)) for name, c in choices.items()}
         mix = replace(mix, walked=mix.walked._replace(mix=-1.0))
-    return Choices(problem, cells, choices, mix, closed)
+    return Chosen(
+        problem=problem, cells=without_suites(before.cells, closed), choices=choices, random_mix=mix,
+        closed=frozenset(closed), cascades=chains,
+    )  # fmt: skip
+
+
+def _closed(evidence: Evidence, problem: Problem, suites: Collection[int]) -> Evidence:
+    """The evidence where suites are left to the reference, as they are in `problem`."""
+    suite = problem.develop.suite
+    here = np.isin(suite, list(suites))
+    # The routing table asks nobody's leave to be chosen.
+    table = np.where(here, problem.reference, evidence.table)
+    chains = evidence.eligible[:, evidence.alone :] & ~here[:, None]
+    return replace(evidence, eligible=np.hstack([problem.eligible[suite + 1], chains]), table=table)
 
 
 def fit_on(problem: Problem, deal: int) -> Fitted:
     """Predict, choose every point, and fit what is chosen; deal: as of `out_of_fold`."""
-    return fit_choices(out_of_fold(problem, deal), deal)
+    before = out_of_fold(problem, deal)
+    return fit_choices(before, choices_of(before, _cascades(before)), deal)
 
 
-def fit_choices(before: OutOfFold, deal: int, chaining: bool = True) -> Fitted:
-    """Choose every point, and fit the chosen predictor on all rows to choose on. deal: as of
-    `out_of_fold`; chaining: whether chains may be chosen."""
+def fit_choices(before: OutOfFold, chosen: Chosen, deal: int) -> Fitted:
+    """Fit the predictor that was chosen on all rows to choose on; deal: as of `out_of_fold`."""
     task, fitter, coverage = before.task, before.fitter, before.coverage
-    chains = None
-    if chaining and before.evidence.phases is None:
-        chains = _cascades(before.problem, before.predicted, before.folds)
-    every = np.ones(len(before.problem.develop), bool)
+    problem, choices, chains = chosen.problem, chosen.choices, chosen.cascades
+    every = np.ones(len(problem.develop), bool)
     tables = None if chains is None else chains.tables(chains.beside(before.evidence), every)
-    problem, cells, choices, mix, closed = choices_of(before, chains)
     model = fitter.fit(task, np.arange(len(problem.develop)))
     linear = model.compile(task)
     rates = in_places(model.table(task), problem.place, problem.reference)
@@ -187,67 +190,30 @@ def fit_choices(before: OutOfFold, deal: int, chaining: bool = True) -> Fitted:
     unknown_suites = check_unknown_suites(
         problem, task, fitter, choices["default"], main, coverage, deal, slack
     )
-    evidence = choices["default"].evidence
     return Fitted(
-        problem=problem, task=task, fitter=fitter, evidence=evidence, goals=before.goals, choices=choices,
-        random_mix=mix, cells=cells, linear=linear, rates=rates, coverage=coverage,
-        heads=None if bias is None else Begun(bias, slack),
-        unknown_suites=unknown_suites, predicted=before.predicted, closed=closed, cascades=chains, tables=tables,
+        **vars(chosen), task=task, fitter=fitter, goals=before.goals, linear=linear, rates=rates, coverage=coverage,
+        heads=None if bias is None else Begun(bias, slack), unknown_suites=unknown_suites,
+        predicted=before.predicted, tables=tables,
     )  # fmt: skip
 
 
-def _closing(
-    problem: Problem,
-    cells: list[Cell],
-    predicted: Predicted,
-    evidence: Evidence,
-    goals: Mapping[str, Goal],
-    chains: Cascades | None,
-) -> tuple[Problem, list[Cell], dict[str, Rivals], frozenset[int]]:
-    """What is deployed at each point once no suite is shown to lose too much by it: such suites
-    are left to the reference, and all is chosen anew."""
-    data = problem.develop
-    found = _rivals(predicted, evidence, goals, chains)
-    closed: set[int] = set()
-    while lost := lost_suites(data.suite, found.values()):
-        closed |= lost
-        problem = problem.without(lost)
-        cells = without_suites(cells, lost)
-        here = np.isin(data.suite, list(lost))
-        # The routing table asks nobody's leave to be chosen.
-        table = np.where(here, problem.reference, evidence.table)
-        left = evidence.eligible[:, evidence.alone :] & ~np.isin(data.suite, list(closed))[:, None]
-        eligible = np.hstack([problem.eligible[data.suite + 1], left])
-        evidence = replace(evidence, eligible=eligible, table=table)
-        found = _rivals(predicted, evidence, goals, chains)
-    return problem, cells, found, frozenset(closed)
-
-
-def _cascades(problem: Problem, predicted: Predicted, folds: Ints) -> Cascades | None:
+def _cascades(before: OutOfFold) -> Cascades | None:
     """The chains that the draws teach, each fold played by what the others know."""
+    problem, recipe = before.problem, before.problem.recipe
     trials, data = problem.trials, problem.develop
     if trials is None:
         return None
-    quality, cost = next(iter(predicted.found.values()))
+    quality, cost = next(iter(before.predicted.found.values()))
     asked = Asked(data.suite[trials.row] + 1, quality[trials.row], cost[trials.row])
-    draws = np.bincount(trials.row, minlength=len(data))
-    recipe, unit = problem.recipe, Evidence.bare(Recorded.of(data, problem.reference)).unit
+    # Stages are asked by their own names, so where another stands in the reference's place nobody
+    # may be one.
+    may = problem.eligible & ~problem.away[:, None]
     ground = Ground(
-        trials=trials, asked=asked, weight=1 / draws[trials.row], eligible=_chainable(problem),
-        reference=problem.reference, unit=unit, most=recipe.stages if recipe.escalate else 1,
-        judging=recipe.escalate, caps=recipe.caps, fold=folds, most_s=bounded(recipe),
+        trials=trials, asked=asked, eligible=may, reference=problem.reference, unit=before.evidence.unit,
+        most=recipe.stages if recipe.escalate else 1, judging=recipe.escalate, caps=recipe.caps,
+        fold=before.folds, most_s=bounded(recipe),
     )  # fmt: skip
     return cascades(ground)
-
-
-def _chainable(problem: Problem) -> Mask:
-    """[suites + 1, c] who may be a stage: in suites that the reference may not serve nobody, for
-    stages are asked by their own names."""
-    if not problem.elsewhere:
-        return problem.eligible
-    found = problem.eligible.copy()
-    found[[row + 1 for row, suite in enumerate(problem.develop.suites) if suite in problem.elsewhere]] = False
-    return found
 
 
 def _figures(fitted: Fitted) -> Refit:
@@ -271,22 +237,19 @@ def _escalated(plain: Fitted, deal: int) -> tuple[Fitted, Estimate | None]:
     return (other, more) if more.low(0.95) > 0 else (plain, None)
 
 
-def _rivals(
-    predicted: Predicted, evidence: Evidence, goals: Mapping[str, Goal], chains: Cascades | None
-) -> dict[str, Rivals]:
+def _rivals(before: OutOfFold, evidence: Evidence, chains: Cascades | None) -> dict[str, Rivals]:
     """A choice and its random mix for each goal."""
-    options, actions = family(predicted.found, evidence, learned=True)
-    tables = partial(chains.tables, evidence) if chains is not None else None
-    if chains is not None and tables is not None:
-        more, theirs = chained(
-            evidence, tables(np.ones(len(evidence.group), bool)), chains.plain(evidence.alone)
-        )
+    options, actions = family(before.predicted.found, evidence, learned=True)
+    if chains is not None:
+        tables = chains.tables(evidence, np.ones(len(evidence.group), bool))
+        more, theirs = chained(evidence, tables, chains.plain)
         options, actions = [*options, *more], np.concatenate([actions, theirs])
 
     def acting(options: Sequence[Option], rows: Mask) -> Actions:
-        return act(options, predicted.knowing(rows), evidence, None if tables is None else tables(rows))
+        tables = None if chains is None else chains.tables(evidence, rows)
+        return act(options, before.predicted.knowing(rows), evidence, tables)
 
     return {
         point: rivals(options, actions, *constants(evidence, goal), evidence, goal, acting)
-        for point, goal in goals.items()
+        for point, goal in before.goals.items()
     }

@@ -21,7 +21,6 @@ from router_lab.outcomes.trials import Trials
 from router_lab.outcomes.turns import without_calls
 from router_lab.played import Asked, play
 from router_lab.runtime.chains import Chain, Stage, UnderCap
-from router_lab.runtime.model import Candidate
 
 QUANTILES = (
     0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98,
@@ -122,12 +121,8 @@ def turn_caps(recipe: Recipe, frame: pd.DataFrame) -> TurnCaps | None:
         return None
     lacking = without_calls(frame)
     return TurnCaps(
-        considered=tuple(_named(who) for who in candidates_of(frame) if who not in lacking),
+        considered=tuple(tuple(who) for who in candidates_of(frame) if who not in lacking),
         left_out=tuple(
-            WithoutCalls(candidate=_named(who), runs=runs, of=every) for who, (runs, every) in lacking.items()
+            WithoutCalls(candidate=tuple(who), runs=runs, of=every) for who, (runs, every) in lacking.items()
         ),
     )  # fmt: skip
-
-
-def _named(who: Candidate) -> tuple[str | None, ...]:
-    return tuple(who.named().values())

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from math import inf
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
@@ -27,10 +28,10 @@ from router_lab.certificate import (
     TestSplit,
     TwoPhase,
 )
-from router_lab.fit.choose import Choice
+from router_lab.fit.choose import SHARE_DIGITS, Choice
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.judged import judged_by, outcome, told_bounds
-from router_lab.fit.problem import Problem
+from router_lab.fit.problem import Problem, recorded
 from router_lab.fit.table import Cell
 from router_lab.metrics import (
     Estimate,
@@ -61,6 +62,18 @@ ASSUMPTIONS = (
     "outcome that is missing counts as lost",
     "costs are those of the recorded calls at the recorded prices",
 )
+
+
+class Named(TypedDict):
+    """A candidate as the parts of a certificate name it."""
+
+    model: str
+    effort: str | None
+    harness: str | None
+
+
+def named(who: Candidate) -> Named:
+    return {"model": who.model, "effort": who.effort, "harness": who.harness}
 
 
 def certify(
@@ -97,25 +110,19 @@ def _judged(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice, mi
     found = outcome(problem, evidence, choice)
     return Certificate(
         certificate_version=1,
-        verdict=found.verdict,
+        **vars(found),
         rows="certificate",
-        reason=found.reason,
         rule=Rule(kind=goal.kind, level=goal.level),
         margin=goal.level if goal.kind == "margin" else None,
         confidence=goal.confidence,
         procedure=PROCEDURE["strict" if goal.strict else "margin"],
         steps_tested=choice.walked.tested,
-        judged=found.judged,
-        n=found.n,
-        clusters=found.clusters,
         unpaired=int((~mine.scored[choice.judged]).sum()),
         quality_difference=Figure.of(difference(mine, choice)),
         savings=Figure.of(mine.saving()),
         mix=max(0.0, choice.mix),
         mix_forbidden=not goal.mix,
         smallest_margin=number(smallest_margin(problem, evidence, choice)),
-        samples_needed=found.samples_needed,
-        dollars_needed=found.dollars_needed,
         two_phase=_two_phase(evidence),
     )
 
@@ -127,7 +134,7 @@ def _beside_baselines(
     base, ref = random_mix.paired(), problem.develop.candidates[problem.reference]
     return replace(
         shown,
-        reference=Reference(model=ref.model, effort=ref.effort, harness=ref.harness),
+        reference=Reference(**named(ref)),
         missing=_missing(problem) or None,
         infra_share=problem.infra,
         digests={"develop": digest(problem.develop)},
@@ -135,7 +142,7 @@ def _beside_baselines(
         fixed=tuple(_fixed(problem, plain, j) for j in range(len(problem.develop.candidates))),
         random_mix=_mix(problem, random_mix, base),
         over_random_mix=Figure.of(mine.over(base)),
-        oracle_upper_bound=_oracle(Recorded.of(problem.develop, problem.reference)),
+        oracle_upper_bound=_oracle(recorded(problem)),
     )
 
 
@@ -229,8 +236,7 @@ def _suites(
     data = problem.develop
     table = {
         cell.suite: TableRow(
-            model=data.candidates[cell.column].model, effort=data.candidates[cell.column].effort,
-            harness=data.candidates[cell.column].harness, verdict=cell.verdict, p_holm=cell.p,
+            **named(data.candidates[cell.column]), verdict=cell.verdict, p_holm=cell.p,
             quality_difference=Figure.of(cell.gain),
         )
         for cell in cells
@@ -266,9 +272,7 @@ def _fixed(problem: Problem, evidence: Evidence, column: int) -> Fixed:
         for values in (data.quality, evidence.cost_usd)
     )
     return Fixed(
-        model=pair.model,
-        effort=pair.effort,
-        harness=pair.harness,
+        **named(pair),
         quality=number(quality.value),
         cost_usd=number(cost.value),
         quality_difference=Figure.of(paired.gain()),
@@ -284,23 +288,14 @@ def _mix(problem: Problem, choice: Choice, base: Paired) -> RandomMix:
     for share, option in choice.pieces if choice.acts else ():
         if option is not None and option.column is not None:
             chances[option.column] = chances.get(option.column, 0.0) + choice.mix * share
-    parts = [
-        Mixed(model=pair.model, effort=pair.effort, harness=pair.harness, probability=round(chance, 12))
-        for pair, chance in sorted(
-            ((problem.develop.candidates[j], chance) for j, chance in chances.items()),
-            key=lambda part: -part[1],
-        )
-    ]
-    ref = problem.develop.candidates[problem.reference]
-    first, *others = parts or [
-        Mixed(model=ref.model, effort=ref.effort, harness=ref.harness, probability=0.0)
-    ]
+    ranked = sorted(chances.items(), key=lambda part: -part[1]) or [(problem.reference, 0.0)]
+    (who, most), *others = (
+        (named(problem.develop.candidates[j]), round(chance, SHARE_DIGITS)) for j, chance in ranked
+    )
     return RandomMix(
-        model=first.model,
-        effort=first.effort,
-        harness=first.harness,
-        probability=first.probability,
-        others=tuple(others) or None,
+        **who,
+        probability=most,
+        others=tuple(Mixed(**one, probability=chance) for one, chance in others) or None,
         quality_difference=Figure.of(difference(base, choice)),
         savings=Figure.of(base.saving()),
     )

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from router_lab.fit.accept import READING, Scope, learn_judge
+from router_lab.fit.accept import READING, draw_weights, frozen, learn_judge
 from router_lab.fit.caps import PRIOR, capped, with_under_cap
 from router_lab.fit.evidence import Evidence
 from router_lab.fit.slow import tails
@@ -47,14 +47,13 @@ Plan = tuple[Stage, ...]
 
 @dataclass(frozen=True)
 class Ground:
-    """What chains are learned from. asked: predictions out of fold, by draw; weight [m]: one over
-    the draws of a sample; eligible [suites + 1, c]; unit: dollars of the reference; most: stages
-    of a chain; judging: whether answers are looked at; caps: whether runs are stopped; fold [n] of
-    the samples; most_s: seconds (P95) that a request of several stages may take."""
+    """What chains are learned from. asked: predictions out of fold, by draw; eligible [suites + 1,
+    c]; unit: dollars of the reference; most: stages of a chain; judging: whether answers are
+    looked at; caps: whether runs are stopped; fold [n] of the samples; most_s: seconds (P95) that
+    a request of several stages may take."""
 
     trials: Trials
     asked: Asked
-    weight: Floats
     eligible: Mask
     reference: int
     unit: float
@@ -72,7 +71,7 @@ class Ground:
         kept = samples[self.trials.row]
         asked = Asked(self.asked.row[kept], self.asked.quality[kept], self.asked.cost_usd[kept])
         trials = self.trials.take(samples)
-        return replace(self, trials=trials, asked=asked, weight=self.weight[kept], fold=self.fold[samples])
+        return replace(self, trials=trials, asked=asked, fold=self.fold[samples])
 
 
 class Entry(NamedTuple):
@@ -108,8 +107,7 @@ class Cascades:
     def beside(self, evidence: Evidence) -> Evidence:
         """The evidence with these columns after the candidates' own."""
         assert evidence.suite is not None
-        none = np.zeros_like(evidence.quality) if evidence.missing is None else evidence.missing
-        missing = np.hstack([none, self.missing])
+        missing = np.hstack([evidence.lost, self.missing])
         return replace(
             evidence, quality=np.hstack([evidence.quality, self.quality]),
             cost_usd=np.hstack([evidence.cost_usd, self.cost_usd]), missing=missing if missing.any() else None,
@@ -143,9 +141,18 @@ class Cascades:
             found[tradeoff] = np.where(shrunk[np.arange(size), best] > 0, best, ref)
         return found
 
-    def plain(self, alone: int) -> list[int]:
-        """The columns of chains in which nothing is judged, after those of candidates."""
-        return [alone + place for place, entry in enumerate(self.entries) if entry.at is None]
+    @property
+    def alone(self) -> int:
+        """Columns of single candidates, which stand before those of entries."""
+        return int(self.ground.eligible.shape[1])
+
+    @property
+    def plain(self) -> list[int]:
+        """The columns of entries in which nothing is judged."""
+        return [self.alone + place for place, entry in enumerate(self.entries) if entry.at is None]
+
+    def entry(self, column: int) -> Entry:
+        return self.entries[column - self.alone]
 
     @cached_property
     def open(self) -> Mask:
@@ -163,6 +170,11 @@ class Cascades:
             return np.zeros((self.ground.suites, len(several)), bool)
         return np.asarray(several & (self.tails > self.ground.most_s), bool)
 
+    @property
+    def quick(self) -> list[int]:
+        """The places of entries that are not too slow everywhere."""
+        return [int(place) for place in np.flatnonzero(~self.slow.all(axis=0))]
+
     @cached_property
     def tails(self) -> Floats:
         """[suites, entries] the 95th percentile of a request's seconds."""
@@ -170,20 +182,20 @@ class Cascades:
         suite[self.ground.trials.row] = self.ground.asked.row - 1
         return tails(self.figures[LATENCY], suite, self.ground.suites)
 
-    def chain(self, column: int, alone: int, rows: Sequence[int] = ()) -> Chain:
-        """What serves where a table has this column, of `alone` candidates and the entries; rows:
-        those of a policy's tables, ascending, for which it says what its caps leave."""
-        if column < alone:
+    def chain(self, column: int, rows: Sequence[int] = ()) -> Chain:
+        """What serves where a table has this column; rows: those of a policy's tables, ascending,
+        for which it says what its caps leave."""
+        if column < self.alone:
             return (Stage(column),)
-        found, ground = _judged(self.entries[column - alone], self.final)[0], self.ground
+        found, ground = _judged(self.entry(column), self.final)[0], self.ground
         if not rows:
             return found
-        return with_under_cap(found, ground.trials, ground.asked.row - 1, ground.weight, rows)
+        return with_under_cap(found, ground.trials, ground.asked.row - 1, draw_weights(ground.trials), rows)
 
-    def played(self, place: int, *, blind: bool = False) -> Played:
-        """An entry on every draw, by what was learned without it; `blind`: as if no signal were
-        known of any answer."""
-        entry, trials = self.entries[place], self.ground.trials
+    def played(self, column: int, *, blind: bool = False) -> Played:
+        """The entry of a column on every draw, by what was learned without it; `blind`: as if no
+        signal were known of any answer."""
+        entry, trials = self.entry(column), self.ground.trials
         return _joined(self.ground, [
             (fold, _play(entry, self.tradeoffs, self.ground.take(self.ground.fold == fold), models, blind=blind))
             for fold, models in self.models.items()
@@ -220,7 +232,7 @@ def shortlist(ground: Ground) -> list[int]:
     """The columns that chains are made of, the cheapest first: eligible somewhere, and nearest to
     the best of all at some tradeoff."""
     trials = ground.trials
-    weight = np.repeat(ground.weight[:, None], trials.quality.shape[1], axis=1)
+    weight = np.repeat(draw_weights(trials)[:, None], trials.quality.shape[1], axis=1)
     quality, cost = (column_means(values, weight) for values in (trials.quality, trials.cost_usd))
     open_ = ground.eligible[1:].any(axis=0) & ~np.isnan(quality + cost)
     open_[ground.reference] = True
@@ -287,11 +299,11 @@ def _judgeable(ground: Ground, columns: Sequence[int], models: Iterable[Models])
 
 def _models(learn: Ground, tell: Ground, columns: Sequence[int], reading: Sequence[str]) -> Models:
     """Acceptance models that the draws of one ground teach, and what they say of another's."""
-    scope, found = Scope(np.ones(len(learn.trials), bool), learn.weight, learn.suites), {}
+    found = {}
     for place, column in enumerate(columns[:-1]):
         for previous in [None, *columns[:place]] if len(reading) > 1 else [None]:
             later = tuple(columns[place + 1 :])
-            judge = learn_judge(learn.trials, learn.asked, scope, column, previous, later, reading)
+            judge = learn_judge(learn.trials, learn.asked, learn.suites, column, previous, later, reading)
             if judge is not None:
                 found[column, previous] = judge, judged(judge, tell.trials, tell.asked, column, previous)
     return found
@@ -314,15 +326,9 @@ def _judged(entry: Entry, models: Models) -> tuple[Chain, tuple[Gains, ...]]:
 
 def _only(judge: Judge, later: Sequence[int]) -> Judge:
     """The same model for some of the later stages."""
-    terms = tuple(term._replace(heights=_kept(term.heights[:, later])) for term in judge.terms)
+    terms = tuple(term._replace(heights=frozen(term.heights[:, later])) for term in judge.terms)
     named = tuple(judge.later[j] for j in later)
-    return Judge(named, judge.signals, _kept(judge.bias[:, later]), terms, judge.rows)
-
-
-def _kept(values: Floats) -> Floats:
-    values = np.ascontiguousarray(values)
-    values.flags.writeable = False
-    return values
+    return Judge(named, judge.signals, frozen(judge.bias[:, later]), terms, judge.rows)
 
 
 def _play(
@@ -355,8 +361,9 @@ def _better(one: Cascades, other: Cascades) -> bool:
 
     def utility(made: Cascades) -> Floats:
         """[n, tradeoffs]"""
-        some = np.flatnonzero(~np.all(made.slow, axis=0)).tolist()
-        of = [[j for j in some if made.entries[j].at in (None, place)] for place in range(len(tradeoffs))]
+        of = [
+            [j for j in made.quick if made.entries[j].at in (None, place)] for place in range(len(tradeoffs))
+        ]
         best = []
         for own, tradeoff in zip(of, tradeoffs, strict=True):
             if not own:

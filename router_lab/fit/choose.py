@@ -48,6 +48,9 @@ FIXED, CHAINS = "fixed", "chains"
 """The class that reads nothing, and the one that reads answers."""
 LEAST_CHEAPER = 1e-3
 """Share of the reference's mean cost that a candidate for everything must at least spare."""
+SHARE_DIGITS = 12
+"""Decimals of a share of the requests, and of a mean beside it, as they are written: parts that
+were cut and joined again add up."""
 CELLS = 1 << 17
 """Rows times candidates whose actions are worked out at a time."""
 
@@ -269,14 +272,13 @@ def choose(
         split = split[:1]
         judged = ~np.isin(evidence.fold, split[0][0])
         evidence = evidence.only(judged)
-    asked = [[half if len(half) and (goal.mix or not place) else None for place, half in enumerate(halves)]
-             for halves in split]  # fmt: skip
+    choosing = 2 if goal.mix else 1
     found = [
-        [None if half is None else _select(parts, seen_by(half), half, goal) for half in pair]
-        for pair in asked
+        [_select(parts, seen_by(half), half, goal) if len(half) else None for half in halves[:choosing]]
+        for halves in split
     ]
     if not goal.mix:
-        found[0][1] = found[0][0]
+        found[0] *= 2
     chosen = [options[place] for pair in found for place in pair if place is not None]
     reads = not chosen or any(option.predictor == READS for option in chosen)
     seen = evidence if reads else evidence.everywhere()

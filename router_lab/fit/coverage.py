@@ -10,6 +10,7 @@ ones, each is tested at the full level until the first fails (a fixed sequence, 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +19,10 @@ from router_lab.certificate import Figure, UnknownSuites
 from router_lab.fit.choose import CHAINS, FIXED, Choice, Option, act
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.model import RATES, READS, Fitter, Pair
-from router_lab.fit.problem import Problem
-from router_lab.fit.rows import Rows
+from router_lab.fit.problem import Problem, recorded
 from router_lab.fit.task import Task, to_units
 from router_lab.metrics import MIN_CLUSTERS, clustered_mean
-from router_lab.metrics.paired import Floats, Ints, Mask, Recorded
+from router_lab.metrics.paired import Floats, Ints, Mask
 from router_lab.runtime.features import Batch
 from router_lab.runtime.heads import guarded_many
 from router_lab.runtime.model import POOLED
@@ -116,18 +116,13 @@ def _actions(
         for option in choice.options
     ]
     if any(option.column is None for option in options):
-        model = fitter.fit(task, inside)
-        values = np.repeat((model.rates[POOLED] + model.factor)[None], len(out), axis=0)
-        found[RATES] = to_units(task, values)
-
-        def read(matrix: Rows, centre: Floats) -> Pair:
-            told = model.text.predict(matrix[out]).astype(np.float64)
-            return to_units(task, values + model.blend * (told - centre[POOLED]))
-
+        model, asked = fitter.fit(task, inside), replace(task, suite=np.full_like(task.suite, POOLED))
+        rates, departed = model.parts(asked, out)
+        found[RATES] = to_units(task, rates)
         if choice.reads:
-            found[READS] = read(task.design.matrix, model.centre)
-            if task.design.heads is not None and model.begun_centre is not None:
-                begun = read(task.design.heads.matrix, model.begun_centre)
+            found[READS] = to_units(task, rates + model.blend * departed)
+            if task.design.heads is not None:
+                begun = to_units(task, rates + model.blend * model.begun(asked, out))
                 found[READS] = guarded_many(found[READS], begun, problem.reference, slack)
     return act(options, found, _evidence(problem, out)).T.astype(np.int64)
 
@@ -154,7 +149,7 @@ def _buckets(batch: Batch, row: int) -> NDArray[np.uint32]:
 
 def _evidence(problem: Problem, rows: Ints) -> Evidence:
     """Outcomes of rows whose suite is unknown: who may be chosen is what row POOLED says."""
-    found = Recorded.of(problem.develop, problem.reference, problem.develop.missing).take(rows)
+    found = recorded(problem).take(rows)
     return Evidence.bare(found, eligible=np.repeat(problem.eligible[POOLED][None], len(rows), axis=0))
 
 

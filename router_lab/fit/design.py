@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from router_lab.fit.rows import Rows
+from router_lab.fit.rows import Floats32, Rows
 from router_lab.metrics.paired import Floats, Ints, Mask
 from router_lab.metrics.steady import log
 from router_lab.runtime.features import DENSE, Z_UNIT, Batch, Featuriser
@@ -77,7 +77,7 @@ class Design:
     featuriser: Featuriser
     found: Batch
     kept: NDArray[np.uint32]
-    rarity: NDArray[np.float32]
+    rarity: Floats32
     matrix: Rows
     size: Ints
     vectors: Given | None = None
@@ -132,14 +132,14 @@ class Design:
             share if self.vectors is None else np.where(self.vectors.present & (self.size == 0), 1.0, share)
         )
 
-    def scale(self, *, rare: bool, vector: float) -> NDArray[np.float32]:
+    def scale(self, *, rare: bool, vector: float) -> Floats32:
         """[p + 13 + d] what columns are multiplied by: words by `rarity` or not, vectors by their
         length."""
         scale = self.rarity.copy() if rare else np.ones_like(self.rarity)
         scale[len(self.kept) + len(DENSE) :] *= np.float32(vector)
         return scale
 
-    def split(self, coefficients: NDArray[np.float32]) -> tuple[Floats, Floats, Floats | None]:
+    def split(self, coefficients: Floats32) -> tuple[Floats, Floats, Floats | None]:
         """Coefficients [p + 13 + d, 2c] of the matrix -> hashed weights [p, 2c], dense [13, 2c]
         and vector [d, 2c] in the runtime's units."""
         cut = len(self.kept)
@@ -149,7 +149,7 @@ class Design:
         return wide[:cut], wide[cut:end] * (DENSE_WEIGHT / Z_UNIT), vector
 
 
-def _rarity(rows_of: Ints, rows: int) -> NDArray[np.float32]:
+def _rarity(rows_of: Ints, rows: int) -> Floats32:
     """[p + 13] log(n / rows of the bucket), scaled to a root mean square of 1 over the entries of
     the matrix; 1 for byte counts. Columns that are multiplied by it let rare words weigh more at
     one penalty (inverse document frequency, Sparck Jones 1972): worth .001 to .003 of APGR on

@@ -31,8 +31,8 @@ def completed(evidence: Evidence, drawn: Mask | None, suite: Ints, *, strict: bo
     known = drawn & ~np.isnan(quality[:, ref])
     own = weight[:, ref]
     inclusion = np.where(own > 1, 1 / own, (1 / own[known]).min())
-    lost = np.where(drawn & np.isnan(quality[:, ref]), 1.0, _none(evidence)[:, ref])
-    evidence = replace(evidence, missing=_with(_none(evidence), ref, lost))
+    lost = np.where(drawn & np.isnan(quality[:, ref]), 1.0, evidence.lost[:, ref])
+    evidence = replace(evidence, missing=_with(evidence.lost, ref, lost))
     found = best_regression(evidence.least[:, ref], drawn, inclusion, [inside, alone], fold)
     least = _least_spread(evidence, known)
     explained = max(0.0, 1 - found.left / least) if least > 0 else 0.0
@@ -53,7 +53,7 @@ def completed(evidence: Evidence, drawn: Mask | None, suite: Ints, *, strict: bo
         cost_usd=_with(evidence.cost_usd, ref, cost.values),
         weight=weight if (weight != 1).any() else None,
         phases=phases,
-        missing=_with(_none(evidence), ref, np.zeros(len(suite))),
+        missing=_with(evidence.lost, ref, np.zeros(len(suite))),
         drawn=drawn,
     )
 
@@ -67,10 +67,6 @@ def _least_spread(evidence: Evidence, known: Mask) -> float:
         for j in _others(quality, evidence)
     )
     return min(spreads, default=0.0)
-
-
-def _none(evidence: Evidence) -> Floats:
-    return np.zeros_like(evidence.quality) if evidence.missing is None else evidence.missing
 
 
 def _with(values: Floats, column: int, put: Floats) -> Floats:

@@ -83,6 +83,11 @@ class Evidence(Recorded):
         """Columns of single candidates."""
         return int(self.quality.shape[1]) - self.chains
 
+    @property
+    def lost(self) -> Floats:
+        """[n, c] `missing`; zeros where nothing is."""
+        return np.zeros_like(self.quality) if self.missing is None else self.missing
+
     @classmethod
     def bare(cls, known: Recorded, *, eligible: Mask | None = None, fold: Ints | None = None) -> Evidence:
         """Of rows that are all covered, by default with every candidate open and in one fold."""

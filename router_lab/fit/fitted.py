@@ -18,35 +18,45 @@ from router_lab.runtime.heads import Begun
 from router_lab.runtime.linear import Linear
 
 
-@dataclass(frozen=True)
-class Fitted:
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """What each point deploys, and the random mix. closed: suites left to the reference, since the
+    choice was shown to lose too much there. cascades: the chains that could be chosen; None
+    without."""
+
+    problem: Problem
+    choices: Mapping[str, Choice]
+    random_mix: Choice
+    cells: list[Cell]
+    closed: frozenset[int]
+    cascades: Cascades | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted(Chosen):
     """Everything that was learned and chosen, before it becomes a spec and a certificate.
 
     rates: quality and cost_usd [suites + 1, c] of the suites alone, fitted on all rows: what a
     table decides by. unknown_suites: what holding suites out showed; None where it could not be
-    tried. predicted: out of fold. closed: suites left to the reference, since the choice was shown
-    to lose too much there. cascades: chains that were learned, and the tables
-    that all rows give of them, by tradeoff; None without. heads: how prompts are predicted without
-    their last words, where these are guarded.
+    tried. predicted: out of fold. tables: what all rows give of the chains, by tradeoff; None
+    without. heads: how prompts are predicted without their last words, where these are guarded.
     """
 
-    problem: Problem
     task: Task
     fitter: Fitter
-    evidence: Evidence
     goals: Mapping[str, Goal]
-    choices: Mapping[str, Choice]
-    random_mix: Choice
-    cells: list[Cell]
     linear: Linear
     rates: tuple[Floats, Floats]
     coverage: float
     unknown_suites: UnknownSuites | None
     predicted: Predicted
-    closed: frozenset[int]
-    cascades: Cascades | None = None
     tables: Mapping[float, Ints] | None = None
     heads: Begun | None = None
+
+    @property
+    def evidence(self) -> Evidence:
+        """As the default point was judged by it."""
+        return self.choices["default"].evidence
 
     @property
     def chained(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -17,6 +18,15 @@ def deal_of(data: OutcomeMatrix) -> int:
     groups deal no new hand."""
     names = sorted(data.groups[code] for code in np.unique(data.group))
     return int.from_bytes(hashlib.sha256(repr(names).encode("utf-8", "replace")).digest()[:8], "big")
+
+
+def left_out(folds: Ints, rows: Ints) -> Iterator[tuple[Ints, Ints]]:
+    """(those of the other folds, those of one) of some `rows`, fold by fold; folds [n]. A fold that
+    has all of them or none is passed over."""
+    for fold in range(int(folds.max()) + 1):
+        out = folds[rows] == fold
+        if out.any() and not out.all():
+            yield rows[~out], rows[out]
 
 
 def group_folds(suite: Ints, group: Ints, seed: int = 0, folds: int = FOLDS) -> Ints:

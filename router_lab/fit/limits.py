@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from router_lab.metrics.paired import Floats, Ints, Mask
 from router_lab.outcomes import SCORED
 from router_lab.outcomes.candidates import whose
 from router_lab.outcomes.codes import coded_texts
@@ -42,14 +42,7 @@ def limits_of(
     )
 
 
-def _bounds(
-    frame: pd.DataFrame,
-    name: str,
-    scored: NDArray[np.bool_],
-    cell: NDArray[np.int64],
-    rows: int,
-    columns: int,
-) -> NDArray[np.float64]:
+def _bounds(frame: pd.DataFrame, name: str, scored: Mask, cell: Ints, rows: int, columns: int) -> Floats:
     """[rows, columns] SLACK times the 99th percentile of a column over the rows that were scored,
     by their `cell`; NaN where it was never recorded."""
     result = np.full((rows, columns), np.nan)
@@ -66,9 +59,7 @@ def _bounds(
     return result * SLACK
 
 
-def _tails(
-    values: NDArray[np.float64], cell: NDArray[np.int64]
-) -> tuple[Any, NDArray[np.float64], NDArray[np.int64]]:
+def _tails(values: Floats, cell: Ints) -> tuple[Any, Floats, Ints]:
     """The cells that occur, the 99th percentile of each, between two values in proportion, and its
     number of values.
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from router_lab.fit.rows import Ridge
+from router_lab.fit.rows import Ridge, Rows
 from router_lab.fit.task import LINK, Floats, Ints, Mask, Task, suite_rates, to_units
 from router_lab.runtime.heads import guarded_many
 from router_lab.runtime.linear import Linear
@@ -46,17 +46,17 @@ class Model:
     def parts(self, task: Task, rows: Ints) -> tuple[Floats, Floats]:
         """Rates, and departures of the ridge from its suite's mean, [rows, 2c] apart, so that
         blends can be compared without refitting."""
-        told = self.text.predict(task.design.matrix[rows]).astype(np.float64)
-        suite = task.suite[rows]
-        return self.rates[suite] + self.factor, told - self.centre[suite]
+        rates = self.rates[task.suite[rows]] + self.factor
+        return rates, self._departed(task, rows, task.design.matrix, self.centre)
 
     def begun(self, task: Task, rows: Ints) -> Floats:
         """Departures, as in `parts`, of prompts without the words that a `suffix_guard` leaves
         out."""
         assert task.design.heads is not None and self.begun_centre is not None
-        told = self.text.predict(task.design.heads.matrix[rows]).astype(np.float64)
-        departed: Floats = told - self.begun_centre[task.suite[rows]]
-        return departed
+        return self._departed(task, rows, task.design.heads.matrix, self.begun_centre)
+
+    def _departed(self, task: Task, rows: Ints, matrix: Rows, centre: Floats) -> Floats:
+        return np.asarray(self.text.predict(matrix[rows]) - centre[task.suite[rows]])
 
     def table(self, task: Task) -> Pair:
         """Quality and cost_usd [suites + 1, c] of the rates alone, in the runtime's row order."""

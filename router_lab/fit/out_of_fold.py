@@ -19,10 +19,10 @@ from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.fitters import FITTERS
 from router_lab.fit.folds import group_folds
 from router_lab.fit.model import Fitter, Predicted, crossfit
-from router_lab.fit.problem import Problem
+from router_lab.fit.problem import Problem, recorded
 from router_lab.fit.table import Cell, routing_table, table_actions
 from router_lab.fit.task import Task
-from router_lab.metrics.paired import Ints, Mask, Recorded
+from router_lab.metrics.paired import Ints, Mask
 from router_lab.runtime.errors import InputError
 
 
@@ -103,12 +103,13 @@ def _evidence(
             here = folds == fold
             table[here] = table_actions(cells, data.suite[here], problem.reference)
     eligible = problem.eligible[data.suite + 1]
-    found = Recorded.of(data, problem.reference, data.missing)
-    return Evidence(**vars(found), eligible=eligible, covered=covered, table=table, fold=folds), threshold
+    return Evidence(
+        **vars(recorded(problem)), eligible=eligible, covered=covered, table=table, fold=folds
+    ), threshold
 
 
 def _table(problem: Problem, rows: Mask, margin: float, confidence: float) -> list[Cell]:
     if margin <= 0:
         return []
-    known = Recorded.of(problem.develop, problem.reference, problem.develop.missing).take(rows)
+    known = recorded(problem).take(rows)
     return routing_table(known, problem.eligible[1:], margin=margin, confidence=confidence)

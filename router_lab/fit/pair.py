@@ -4,11 +4,13 @@ draws of the two, and what is told of them."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from router_lab.certificate import Figure
+from router_lab.fit.accept import draw_weights
 from router_lab.metrics import Estimate, clustered_mean
 from router_lab.metrics.chain import Bound
 from router_lab.metrics.paired import Floats, Ints, Mask
@@ -91,15 +93,18 @@ class Pair:
 
 @dataclass(frozen=True)
 class Two:
-    """Draws of a pair. group, fold, suite [n] by sample; weight [m]: one over the draws of its
-    sample."""
+    """Draws of a pair. group, fold, suite [n] by sample."""
 
     trials: Trials
     group: Ints
     fold: Ints
     suite: Ints
-    weight: Floats
     margin: float
+
+    @cached_property
+    def weight(self) -> Floats:
+        """[m] `draw_weights`."""
+        return draw_weights(self.trials)
 
     def by_sample(self, values: Floats) -> Floats:
         return self.trials.mean(values, len(self.group))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from router_lab.certificate import Figure
-from router_lab.fit.accept import ANSWERS, SIGNALS, Scope, learn_judge
+from router_lab.fit.accept import ANSWERS, SIGNALS, learn_judge
 from router_lab.fit.pair import CHEAP, CHECK, DEAR, RIGHT, SURE, TEXT, TOGETHER, Seconds, Told, Two, Word
 from router_lab.metrics import MIN_CLUSTERS, Estimate, paired_saving, weighted_quantile
 from router_lab.metrics.chain import auc, needed_auc
@@ -170,8 +170,7 @@ def _scores(two: Two, trials: Trials) -> Score:
         out = two.fold == fold
         rows = out[trials.row]
         learn, tell = part(~out), part(out)
-        scope = Scope(np.ones(int((~rows).sum()), bool), two.weight[~rows], suites)
-        judge = learn_judge(*learn, scope, CHEAP, None, (DEAR, SURE), (SIGNALS, ANSWERS))
+        judge = learn_judge(*learn, suites, CHEAP, None, (DEAR, SURE), (SIGNALS, ANSWERS))
         if judge is not None:
             gains, known = judged(judge, *tell, CHEAP, None)
             found.gain[rows], found.wrong[rows], found.known[rows] = gains[:, 0], gains[:, 1], known

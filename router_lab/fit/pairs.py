@@ -16,6 +16,7 @@ import pandas as pd
 from router_lab.fit.folds import deal_of, group_folds
 from router_lab.fit.pair import CHEAP, DEAR, RIGHT, Pair, Two
 from router_lab.fit.pairplay import judgement, mixed, seconds, sources, told
+from router_lab.fit.problem import column_of
 from router_lab.metrics.chain import Bound, perfect
 from router_lab.metrics.paired import Floats, Mask, column_means
 from router_lab.metrics.reference import usual_reference
@@ -39,15 +40,13 @@ def pairs(outcomes: pd.DataFrame, margin: float, *, reference: Candidate | None 
         raise InputError(f"chains: margin {margin} must lie in (0, 1): 0.02 is 2 points of quality")
     outcomes = validate_outcomes(outcomes, where="chains: outcomes")
     data = OutcomeMatrix.from_frame(outcomes)
-    if reference is not None and reference not in data.candidates:
-        held = ", ".join(map(str, data.candidates))
-        raise InputError(f"chains: reference {reference} is not in the outcomes; they hold {held}")
+    named = None if reference is None else column_of(reference, data.candidates, "chains: reference")
     if data.weighting is not None:
         raise InputError(
             "chains: some rows were left out at random (a race, or a reference on a drawn part), so no draw of a pair "
             "can be played; run the sweep of the two in whole"
         )
-    dear = usual_reference(data) if reference is None else data.candidates.index(reference)
+    dear = usual_reference(data) if named is None else named
     found = _ranked(outcomes, data, dear, margin)
     if not found:
         raise InputError(
@@ -90,9 +89,8 @@ def _two(every: Trials, data: OutcomeMatrix, cheap: int, dear: int, margin: floa
         return None
     data = data.take(known)
     trials = trials.take(known)
-    draws = np.bincount(trials.row, minlength=len(data))
     fold = group_folds(data.suite, data.group, deal_of(data))
-    return Two(trials, data.group, fold, data.suite, 1 / draws[trials.row], margin)
+    return Two(trials, data.group, fold, data.suite, margin)
 
 
 def _columns(trials: Trials, cheap: int, dear: int) -> Trials:

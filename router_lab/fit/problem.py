@@ -4,7 +4,7 @@ the reference."""
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,13 +14,14 @@ from router_lab.certificate import Diagnostics, Refit
 from router_lab.config import Recipe
 from router_lab.fit.signals import trials_for
 from router_lab.fit.slow import bounded, closed_to, require_seconds
-from router_lab.metrics.paired import Ints, Mask, column_means
+from router_lab.metrics.paired import Ints, Mask, Recorded, column_means
 from router_lab.outcomes import OutcomeMatrix, candidates_of, split_of, validate_outcomes
 from router_lab.outcomes.candidates import whose
 from router_lab.outcomes.kept import kept_to
 from router_lab.outcomes.trials import Trials
 from router_lab.replay import escalated
 from router_lab.runtime.errors import InputError, RouterLabWarning
+from router_lab.runtime.model import Candidate
 
 NEAR = 0.05
 """Share of the clusters, or of the test split, that copies may take away unsaid."""
@@ -66,6 +67,11 @@ class Problem:
         return found
 
     @property
+    def away(self) -> Mask:
+        """[suites + 1] where another stands in the reference's place."""
+        return np.asarray(self.place != self.reference, bool)
+
+    @property
     def elsewhere(self) -> frozenset[str]:
         """The suites that the reference may not serve."""
         return frozenset(suite for suite, own in self.allowed.items() if self.reference not in own)
@@ -84,12 +90,17 @@ class Problem:
         frame = escalated(self.frame, self.develop.candidates[self.reference], self.elsewhere)
         learned = OutcomeMatrix.from_frame(frame, self.develop.candidates).take(self.kept)
         develop = kept_to(learned, self.reference, self.allowed)
-        same = np.array_equal(develop.quality, self.develop.quality, equal_nan=True)
-        if same:
+        if np.array_equal(develop.quality, self.develop.quality, equal_nan=True):
             return None
-        found = replace(self, develop=develop, learned=learned, trials=None)
-        bound = bounded(self.recipe)
-        return found if bound is None else replace(found, eligible=found.eligible & ~closed_to(found, bound))
+        eligible, bound = self.eligible, bounded(self.recipe)
+        if bound is not None:
+            eligible = eligible & ~closed_to(develop, self.reference, bound)
+        return replace(self, develop=develop, learned=learned, trials=None, eligible=eligible)
+
+
+def recorded(problem: Problem) -> Recorded:
+    """The rows to choose on, beside the reference."""
+    return Recorded.of(problem.develop, problem.reference, problem.develop.missing)
 
 
 def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
@@ -116,8 +127,7 @@ def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
     develop = kept_to(learned, reference, allowed)
     eligible = _eligible(develop, recipe.min_seen)
     eligible[:, reference] = True
-    for suite in _hardly_drawn(develop, reference):
-        eligible[suite + 1] = np.arange(eligible.shape[1]) == reference
+    not_drawn = _hardly_drawn(develop, reference)
     run = frame["status"].isin(("ok", "error", "limit", "infra"))
     infra = float((frame["status"] == "infra").sum() / max(1, int(run.sum())))
     fresh = held & ~np.isin(whole.joined[whole.name], develop.joined[develop.name])
@@ -130,22 +140,28 @@ def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
         )
         warnings.warn(RouterLabWarning(text), stacklevel=3)
     _warn_of_near_copies(whole)
-    return Problem(
-        recipe=recipe, frame=frame, develop=develop, held=test_rows, reference=reference,
-        eligible=_once(eligible, learned, reference, allowed), infra=infra, compared=compared, kept=~held,
-        copied=copied, learned=learned, allowed=allowed, trials=trials_for(recipe, frame, learned),
+    found = Problem(
+        recipe=recipe, frame=frame, develop=develop, held=test_rows, reference=reference, eligible=eligible,
+        infra=infra, compared=compared, kept=~held, copied=copied, learned=learned, allowed=allowed,
+        trials=trials_for(recipe, frame, learned),
     )  # fmt: skip
+    return _once(found.without(not_drawn))
 
 
-def _once(
-    eligible: Mask, data: OutcomeMatrix, reference: int, allowed: Mapping[str, tuple[int, ...]]
-) -> Mask:
+def _once(problem: Problem) -> Problem:
     """The same where who stands in the reference's place is no second option beside it."""
-    found = eligible.copy()
-    for suite, own in allowed.items():
-        if reference not in own and suite in data.suites:
-            found[data.suites.index(suite) + 1, own[0]] = False
-    return found
+    eligible, rows = problem.eligible.copy(), np.flatnonzero(problem.away)
+    eligible[rows, problem.place[rows]] = False
+    return replace(problem, eligible=eligible)
+
+
+def column_of(candidate: Candidate, candidates: Sequence[Candidate], what: str) -> int:
+    """The place of a candidate that somebody named; InputError, after `what` it is, where the
+    outcomes do not hold it."""
+    if candidate not in candidates:
+        held = ", ".join(map(str, candidates))
+        raise InputError(f"{what} {candidate} is not in the outcomes; they hold {held}")
+    return candidates.index(candidate)
 
 
 def allowed_of(recipe: Recipe, data: OutcomeMatrix) -> dict[str, tuple[int, ...]]:
@@ -159,13 +175,8 @@ def allowed_of(recipe: Recipe, data: OutcomeMatrix) -> dict[str, tuple[int, ...]
             raise InputError(
                 f"{where}: suite {suite!r} is not in the outcomes, which hold {known}; correct its name"
             )
-        names = [one.candidate for one in own]
-        for one in names:
-            if one not in data.candidates:
-                raise InputError(
-                    f"{where}: {suite}: {one} is not in the outcomes; they hold {', '.join(map(str, data.candidates))}"
-                )
-        found[suite] = tuple(dict.fromkeys(data.candidates.index(one) for one in names))
+        columns = [column_of(one.candidate, data.candidates, f"{where}: {suite}:") for one in own]
+        found[suite] = tuple(dict.fromkeys(columns))
     return found
 
 
@@ -203,17 +214,12 @@ def _warn_of_near_copies(data: OutcomeMatrix) -> None:
 
 
 def _restrict(frame: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
-    present = candidates_of(frame)
     if recipe.candidates is None:
         return frame
-    wanted = {c.candidate for c in recipe.candidates}
-    missing = sorted(wanted - set(present))
-    if missing:
-        raise InputError(
-            f"recipe {recipe.name!r}: candidates: {missing[0]} is not in the outcomes; they hold "
-            f"{', '.join(str(c) for c in present)}"
-        )
-    kept = frame[whose(frame).places(sorted(wanted)) >= 0]
+    present, wanted = candidates_of(frame), sorted({c.candidate for c in recipe.candidates})
+    for one in wanted:
+        column_of(one, present, f"recipe {recipe.name!r}: candidates:")
+    kept = frame[whose(frame).places(wanted) >= 0]
     kept.attrs = frame.attrs
     return kept
 
@@ -269,13 +275,8 @@ def _reference(data: OutcomeMatrix, recipe: Recipe) -> tuple[int, int]:
     budget, only those whose mean cost is within it, or the cheapest.
     """
     if recipe.reference != "best":
-        named = recipe.reference.candidate
-        if named not in data.candidates:
-            raise InputError(
-                f"recipe {recipe.name!r}: reference {named} is not in the outcomes; they hold "
-                f"{', '.join(str(c) for c in data.candidates)}"
-            )
-        return data.candidates.index(named), 1
+        what = f"recipe {recipe.name!r}: reference"
+        return column_of(recipe.reference.candidate, data.candidates, what), 1
     part = [str(one) for j, one in enumerate(data.candidates) if data.drawn(j) is not None]
     if part:
         raise InputError(

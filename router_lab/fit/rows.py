@@ -158,9 +158,9 @@ class Ridge:
     coefficients: Floats32
     intercept: Floats32
 
-    def predict(self, matrix: Rows) -> Floats32:
-        """[n, k]"""
-        return np.asarray(matrix.times(self.coefficients) + self.intercept, np.float32)
+    def predict(self, matrix: Rows) -> Floats:
+        """[n, k], of the precision of its coefficients."""
+        return np.asarray(matrix.times(self.coefficients) + self.intercept, np.float64)
 
 
 def ridge(

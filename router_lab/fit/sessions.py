@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from router_lab.fit.problem import Problem
+from router_lab.metrics.paired import Floats, Ints
 from router_lab.outcomes import SCORED
 from router_lab.outcomes.candidates import whose
 from router_lab.outcomes.codes import coded_texts
@@ -45,7 +45,7 @@ def sessions_of(problem: Problem) -> Sessions | None:
     )
 
 
-def _prompts(rows: pd.DataFrame) -> NDArray[np.float64]:
+def _prompts(rows: pd.DataFrame) -> Floats:
     """[n] tokens of all prompts of a sample, cached or not; NaN where input was not recorded."""
     total = rows["input_tokens"].to_numpy(np.float64, na_value=np.nan)
     for column in PROMPT_COLUMNS:
@@ -54,9 +54,7 @@ def _prompts(rows: pd.DataFrame) -> NDArray[np.float64]:
     return total
 
 
-def _means(
-    values: tuple[NDArray[np.float64], ...], cell: NDArray[np.int64], count: int
-) -> tuple[Session | None, ...]:
+def _means(values: tuple[Floats, ...], cell: Ints, count: int) -> tuple[Session | None, ...]:
     """[count] the means of `values` [n] by cell; None for a cell without a row."""
     rows = np.bincount(cell, minlength=count)
     means = [np.bincount(cell, one, minlength=count) / np.maximum(rows, 1) for one in values]

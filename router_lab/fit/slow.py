@@ -1,26 +1,18 @@
-"""Chains that take longer than the recipe allows (`latency_p95_s`): they are not considered, and
-the certificate names them."""
+"""The seconds that a recipe allows chains (`latency_p95_s`): those that take longer are not
+considered, and the certificate names them (`shown.chains_too_slow`)."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from router_lab.certificate import ChainsTooSlow, TooSlow
 from router_lab.config import Recipe
 from router_lab.fit.limits import LEAST_RUNS
 from router_lab.metrics.curves import TAIL, column_quantiles
 from router_lab.metrics.paired import Floats, Ints, Mask
-from router_lab.outcomes import SCORED, by_row
+from router_lab.outcomes import SCORED, OutcomeMatrix, by_row
 from router_lab.outcomes.columns import LATENCY
 from router_lab.runtime.errors import InputError
-
-if TYPE_CHECKING:
-    from router_lab.fit.chains import Cascades
-    from router_lab.fit.problem import Problem
 
 
 def bounded(recipe: Recipe) -> float | None:
@@ -55,69 +47,16 @@ def tails(seconds: Floats, suite: Ints, suites: int) -> Floats:
     return found
 
 
-def closed_to(problem: Problem, bound: float) -> Mask:
+def tails_of(data: OutcomeMatrix) -> Floats:
+    """`tails` of candidates."""
+    return tails(data.figures[LATENCY], data.suite, len(data.suites))
+
+
+def closed_to(data: OutcomeMatrix, reference: int, bound: float) -> Mask:
     """[suites + 1, c] where a candidate may not be chosen, for a failed check of it sends too many
     on for too long: of outcomes in which it does."""
-    data = problem.develop
-    found = np.zeros(problem.eligible.shape, bool)
-    found[1:] = tails(data.figures[LATENCY], data.suite, len(data.suites)) > bound
+    found = np.zeros((len(data.suites) + 1, len(data.candidates)), bool)
+    found[1:] = tails_of(data) > bound
     found[0] = found[1:].all(axis=0)
-    found[:, problem.reference] = False
+    found[:, reference] = False
     return found
-
-
-def too_slow(problem: Problem, cascades: Cascades | None) -> ChainsTooSlow | None:
-    """What the recipe's bound left out; None where it has none, or no chain was looked at."""
-    if (bound := bounded(problem.recipe)) is None:
-        return None
-    if cascades is not None:
-        found, considered = list(_of_chains(problem, cascades, bound)), _several(cascades)
-        return ChainsTooSlow(latency_p95_s=bound, considered=len(considered), left_out=tuple(found))
-    other = problem.escalating()
-    if other is None:
-        return None
-    found = list(_of_checks(problem, other, bound))
-    considered_by = len(problem.develop.candidates) - 1
-    return ChainsTooSlow(latency_p95_s=bound, considered=considered_by, left_out=tuple(found))
-
-
-def _several(cascades: Cascades) -> dict[tuple[int, ...], list[int]]:
-    """By the columns of chains of two and more stages, the places of their entries."""
-    found: dict[tuple[int, ...], list[int]] = {}
-    for place, entry in enumerate(cascades.entries):
-        if len(entry.plan) > 1:
-            found.setdefault(tuple(stage.column for stage in entry.plan), []).append(place)
-    return found
-
-
-def _of_chains(problem: Problem, cascades: Cascades, bound: float) -> Iterator[TooSlow]:
-    for columns, places in _several(cascades).items():
-        row = _row(problem, columns, cascades.tails[:, places], bound)
-        if row is not None:
-            yield row
-
-
-def _of_checks(problem: Problem, other: Problem, bound: float) -> Iterator[TooSlow]:
-    """Of candidates that a failed check sends on to the reference."""
-    data = other.develop
-    found = tails(data.figures[LATENCY], data.suite, len(data.suites))
-    for column in range(len(data.candidates)):
-        if column != problem.reference:
-            row = _row(problem, (column, problem.reference), found[:, [column]], bound)
-            if row is not None:
-                yield row
-
-
-def _row(problem: Problem, columns: Sequence[int], seconds: Floats, bound: float) -> TooSlow | None:
-    """seconds [suites, versions] of one chain; None where all are within the bound."""
-    over = seconds > bound
-    if not over.any():
-        return None
-    named, suites = problem.develop.candidates, problem.develop.suites
-    every, some = over.all(axis=1), over.any(axis=1)
-    return TooSlow(
-        stages=tuple(tuple(named[column].named().values()) for column in columns),
-        least_s=float(seconds[over].min()), most_s=float(seconds[over].max()),
-        suites=tuple(suites[code] for code in np.flatnonzero(every)),
-        some_versions=tuple(suites[code] for code in np.flatnonzero(some & ~every)),
-    )  # fmt: skip

@@ -9,16 +9,15 @@ import scipy
 
 import router_lab
 from router_lab.config import Recipe
-from router_lab.fit.choose import CHAINS, Choice, Option
+from router_lab.fit.choose import CHAINS, SHARE_DIGITS, Choice, Option
 from router_lab.fit.fitted import Fitted
 from router_lab.fit.limits import limits_of
 from router_lab.fit.model import Fitter
 from router_lab.fit.pieces import piece_of
-from router_lab.fit.problem import Problem
+from router_lab.fit.problem import Problem, column_of
 from router_lab.fit.sessions import sessions_of
 from router_lab.metrics.paired import Mask, column_means
 from router_lab.runtime.chains import Chain
-from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import (
     POOLED,
     Candidate,
@@ -35,8 +34,6 @@ IDLE: Point = (Follow(0.0, 1.0, 0.0),)
 LATER = ("signals", "stages", "latency_p95_s", "caps", "successor", "allowed", "explore", "suffix_guard")
 """Keys of a recipe that policies hold only where they say something, as those before them did not
 have them."""
-SHARE_DIGITS = 12
-"""Decimals of a piece's share, so that parts that were cut and joined again add up."""
 
 
 def spec_of(fitted: Fitted, seed: int | None = None) -> PolicySpec:
@@ -76,12 +73,9 @@ def spec_of(fitted: Fitted, seed: int | None = None) -> PolicySpec:
 
 def _eligible(problem: Problem) -> Mask:
     """[suites + 1, c] with who stands in the reference's place, where it may not serve."""
-    if not problem.elsewhere:
-        return problem.eligible
-    found = problem.eligible.copy()
-    rows = np.arange(len(found))
-    found[rows[problem.place != problem.reference], problem.reference] = False
-    found[rows, problem.place] = True
+    found, rows = problem.eligible.copy(), np.flatnonzero(problem.away)
+    found[rows, problem.reference] = False
+    found[rows, problem.place[rows]] = True
     return found
 
 
@@ -92,16 +86,11 @@ def _life(fitted: Fitted) -> dict[str, Any]:
     recipe = problem.recipe
     days = [recipe.retirements.get(candidate) for candidate in data.candidates]
     retires = tuple(None if day is None else day.isoformat() for day in days)
-    then = None if recipe.successor is None else recipe.successor.candidate
-    if then is not None and then not in data.candidates:
-        raise InputError(
-            f"recipe {recipe.name!r}: successor {then} is not in the outcomes; they hold "
-            f"{', '.join(map(str, data.candidates))}"
-        )
+    then, what = recipe.successor, f"recipe {recipe.name!r}: successor"
     explore = {name: choice.explore for name, choice in fitted.choices.items() if choice.explore > 0}
     return {
         "retires": retires if any(retires) else (), "allowed": problem.allowed, "explore": explore,
-        "successor": None if then is None else data.candidates.index(then),
+        "successor": None if then is None else column_of(then.candidate, data.candidates, what),
     }  # fmt: skip
 
 
@@ -119,15 +108,14 @@ class Registered:
 
     def __init__(self, fitted: Fitted) -> None:
         self._fitted = fitted
-        self._place: dict[tuple[int, float], int] = {}
-        self._rows: list[set[int]] = []
+        self._found: dict[tuple[int, float], tuple[int, set[int]]] = {}
 
     def chains(self) -> tuple[Chain, ...]:
         """What the pieces so far name by its index."""
         made = self._fitted.cascades
-        alone = len(self._fitted.problem.develop.candidates)
-        pairs = zip(self._place, self._rows, strict=True)
-        return tuple(made.chain(column, alone, sorted(rows)) for (column, _), rows in pairs if made)
+        if made is None:
+            return ()
+        return tuple(made.chain(column, sorted(rows)) for (column, _), (_, rows) in self._found.items())
 
     def piece(self, option: Option) -> Piece:
         """What the option of class CHAINS does, for all requests; suites that were left to the
@@ -135,28 +123,24 @@ class Registered:
         fitted, made = self._fitted, self._fitted.cascades
         assert made is not None
         assert fitted.tables is not None
-        alone = len(fitted.problem.develop.candidates)
         table = (
             fitted.tables[option.tradeoff]
             if option.column is None
-            else np.where(made.open[:, option.column - alone], option.column, fitted.problem.reference)
+            else np.where(made.open[:, option.column - made.alone], option.column, fitted.problem.reference)
         )
+        # One suite stands for requests that name none; several say nothing of another.
+        also = {POOLED} if len(table) == 1 else set[int]()
         own = [
             None
             if suite in fitted.closed or column == fitted.problem.reference
-            else self._of(int(column), option, suite + 1)
+            else self._of(int(column), option, {suite + 1} | also)
             for suite, column in enumerate(table)
         ]
-        # One suite stands for requests that name none; several say nothing of another.
-        if len(own) == 1 and own[0] is not None:
-            self._rows[own[0]].add(POOLED)
-        return Cascade((own[0] if len(own) == 1 else None, *own), option.tradeoff)
+        return Cascade((own[0] if also else None, *own), option.tradeoff)
 
-    def _of(self, column: int, option: Option, row: int) -> int:
-        place = self._place.setdefault((column, option.tradeoff), len(self._place))
-        if place == len(self._rows):
-            self._rows.append(set())
-        self._rows[place].add(row)
+    def _of(self, column: int, option: Option, rows: set[int]) -> int:
+        place, known = self._found.setdefault((column, option.tradeoff), (len(self._found), set()))
+        known |= rows
         return place
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,6 +29,16 @@ class Cell:
     p: float
 
 
+class Tried(NamedTuple):
+    """That `column` loses more than the margin in a suite is tested by its `gain`; spared: mean
+    dollars."""
+
+    suite: int
+    column: int
+    gain: Estimate
+    spared: float
+
+
 def routing_table(recorded: Recorded, eligible: Mask, *, margin: float, confidence: float) -> list[Cell]:
     """A cell for each suite in which some eligible candidate is cheaper than the reference;
     eligible [suites, c].
@@ -36,30 +47,31 @@ def routing_table(recorded: Recorded, eligible: Mask, *, margin: float, confiden
     step-down keeps the chance of any false `pass` within 1 - confidence. A cell with fewer than
     MIN_CLUSTERS clusters cannot pass.
     """
-    tests = []
+    tests: list[Tried] = []
     for s, here in recorded.by_suite().items():
         for column in np.flatnonzero(eligible[s]):
             if column != recorded.reference:
                 paired = here.always(int(column))
                 spared = paired.value("reference_cost_usd") - paired.value("cost_usd")
-                tests.append((s, int(column), paired.gain(), 0.0 if np.isnan(spared) else spared))
-    cheaper = [t for t in tests if t[3] > 0]
-    shown = p_values_below([t[2] for t in cheaper], -margin)
+                tests.append(Tried(s, int(column), paired.gain(), 0.0 if np.isnan(spared) else spared))
+    cheaper = [one for one in tests if one.spared > 0]
+    shown = p_values_below([one.gain for one in cheaper], -margin)
     p = [
-        float(one) if t[2].independent >= MIN_CLUSTERS else 1.0 for t, one in zip(cheaper, shown, strict=True)
+        float(value) if one.gain.independent >= MIN_CLUSTERS else 1.0
+        for one, value in zip(cheaper, shown, strict=True)
     ]
     adjusted = holm(p) if p else np.zeros(0)
     cells = []
-    for s in sorted({t[0] for t in cheaper}):
-        mine = [i for i, t in enumerate(cheaper) if t[0] == s]
+    for s in sorted({one.suite for one in cheaper}):
+        mine = [i for i, one in enumerate(cheaper) if one.suite == s]
         passed = [i for i in mine if adjusted[i] <= 1 - confidence]
-        hopeful = [i for i in mine if cheaper[i][2].value >= -margin]
-        best = max(passed or hopeful or mine, key=lambda i: (cheaper[i][3], -cheaper[i][1]))
+        hopeful = [i for i in mine if cheaper[i].gain.value >= -margin]
+        best = max(passed or hopeful or mine, key=lambda i: (cheaper[i].spared, -cheaper[i].column))
         accused = not passed and all(
-            cheaper[i][2].high(1 - (1 - confidence) / len(tests)) < -margin for i in mine
+            cheaper[i].gain.high(1 - (1 - confidence) / len(tests)) < -margin for i in mine
         )
         word = "pass" if passed else "fail" if accused else "inconclusive"
-        cells.append(Cell(s, int(cheaper[best][1]), word, cheaper[best][2], float(adjusted[best])))
+        cells.append(Cell(s, cheaper[best].column, word, cheaper[best].gain, float(adjusted[best])))
     return cells
 
 

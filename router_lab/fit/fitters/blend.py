@@ -48,11 +48,11 @@ class Blend:
         matrix = task.design.matrix[rows]
         text = self._text(matrix, self.aims(task, rows, rates), told, task.design)
         factor = np.zeros(2 * half)
-        read = text.predict(matrix).astype(np.float64)
+        read = text.predict(matrix)
         centre, heads = suite_rates(read, told, suite, task.suites), task.design.heads
         begun = None
         if heads is not None:
-            begun = suite_rates(text.predict(heads.matrix[rows]).astype(np.float64), told, suite, task.suites)
+            begun = suite_rates(text.predict(heads.matrix[rows]), told, suite, task.suites)
         blended = rates[suite] + blend * (read - centre[suite])
         factor[half:] = _smear(blended[:, half:], task.cost_usd[rows], weights[:, half:])
         return Model(rates, text, centre, factor, blend, begun)

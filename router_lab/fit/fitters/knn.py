@@ -11,6 +11,7 @@ import numpy as np
 from router_lab.fit.fitters.blend import Blend
 from router_lab.fit.fitters.neighbours import COUNTS, STRENGTHS, Neighbourhood, Reach, departures
 from router_lab.fit.fitters.tuning import agreement, explained_by, some, tuned
+from router_lab.fit.folds import left_out
 from router_lab.fit.task import Floats, Ints, Task, suite_rates
 
 
@@ -57,10 +58,7 @@ def choose_reaches(task: Task, folds: Ints, seed: int) -> tuple[Reach, Reach]:
     rows = some(task, seed)
     reaches = [Reach(count, strength) for count in COUNTS for strength in STRENGTHS]
     shared, square = np.zeros((len(reaches), 2)), np.zeros((len(reaches), 2))
-    for fold in range(int(folds.max()) + 1):
-        train, out = rows[folds[rows] != fold], rows[folds[rows] == fold]
-        if not len(train) or not len(out):
-            continue
+    for train, out in left_out(folds, rows):
         rates = suite_rates(task.targets[train], task.weights[train], task.suite[train], task.suites)
         residual = task.targets - rates[task.suite]
         near = neighbourhood(task).near(out, train, max(COUNTS))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from router_lab.fit.design import SIZES
+from router_lab.fit.folds import left_out
 from router_lab.fit.task import Floats, Ints, Task
 
 if TYPE_CHECKING:
@@ -87,11 +88,9 @@ def _products(task: Task, folds: Ints, rows: Ints, settings: Blend) -> Floats:
     """[2, 2]: sum d r and sum d d over left-out rows, of quality (its differences between
     candidates) and of cost."""
     result = np.zeros((2, 2))
-    for fold in range(int(folds.max()) + 1):
-        train, out = rows[folds[rows] != fold], rows[folds[rows] == fold]
-        if len(train) and len(out):
-            rates, departed = settings.fit(task, train).parts(task, out)
-            result += agreement(task, out, departed, task.targets[out] - rates)
+    for train, out in left_out(folds, rows):
+        rates, departed = settings.fit(task, train).parts(task, out)
+        result += agreement(task, out, departed, task.targets[out] - rates)
     return result
 
 
