@@ -3,8 +3,8 @@ combination of levels paired on the same rows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from math import nan
 from typing import NamedTuple
 
@@ -58,18 +58,18 @@ class Factorial:
 
     def gain(self, change: Change) -> Estimate:
         """Quality that a change adds, mean over the levels of all other levers; in [−1, 1]."""
-        base, moved = (self._rows(self.quality, at) for at in ({change.lever: 0}, dict([change])))
+        base, moved = self._made(self.quality, change)
         return self._mean(moved - base, span=1.0)
 
     def interaction(self, first: Change, second: Change) -> Estimate:
         """What the first change adds to quality more where the second was made than where it was
         not: a difference of differences, the same in either order; in [−2, 2]."""
-        neither, one, two, both = self._four(self.quality, first, second)
+        neither, one, two, both = self._made(self.quality, first, second)
         return self._mean(both - one - two + neither, span=2.0)
 
     def saving(self, change: Change) -> Estimate:
         """Share of dollars that a change saves, mean over the levels of all other levers."""
-        base, spent = (self._rows(self.cost_usd, at) for at in ({change.lever: 0}, dict([change])))
+        base, spent = self._made(self.cost_usd, change)
         kept = self._kept(base, spent)
         if kept is None:
             return UNKNOWN
@@ -86,7 +86,7 @@ class Factorial:
     def together(self, first: Change, second: Change) -> Together | None:
         """What two changes save alone and both, mean over the levels of all other levers; None
         where dollars are not known."""
-        base, one, two, both = self._four(self.cost_usd, first, second)
+        base, one, two, both = self._made(self.cost_usd, first, second)
         kept = self._kept(base, one, two, both)
         if kept is None:
             return None
@@ -122,16 +122,15 @@ class Factorial:
         shares = np.array([np.average(part[known], axis=0, weights=heavy) / unit for part in spent])
         return known, unit, shares[0] if len(spent) == 1 else shares
 
-    def _four(self, values: Floats, first: Change, second: Change) -> tuple[Floats, ...]:
-        """Neither change, each, and both."""
-        base = {first.lever: 0, second.lever: 0}
-        moves = ((), (first,), (second,), (first, second))
-        return tuple(self._rows(values, base | dict(changes)) for changes in moves)
-
-    def _rows(self, values: Floats, at: Mapping[int, int]) -> Floats:
-        """[n, combinations of the other levers]."""
-        place = tuple(at.get(axis, slice(None)) for axis in range(values.ndim - 1))
-        return np.asarray(values[(slice(None), *place)].reshape(len(values), -1))
+    def _made(self, values: Floats, *changes: Change) -> list[Floats]:
+        """[n, combinations of the other levers] without any change, with each, and with both of
+        two."""
+        found = []
+        for made in (some for count in range(len(changes) + 1) for some in combinations(changes, count)):
+            at = {change.lever: 0 for change in changes} | dict(made)
+            place = tuple(at.get(axis, slice(None)) for axis in range(values.ndim - 1))
+            found.append(values[(slice(None), *place)].reshape(len(values), -1))
+        return found
 
     def _heavy(self, rows: Mask) -> Floats | None:
         return None if self.weight is None else self.weight[rows]
