@@ -16,8 +16,15 @@ from functools import lru_cache
 import numpy as np
 
 from router_lab.metrics.steady import (
-    SQRT_2PI, Floats, Mask, exp, log, normal_below, normal_quantile, t_below,
-)  # fmt: skip
+    SQRT_2PI,
+    Floats,
+    Mask,
+    exp,
+    log,
+    normal_below,
+    normal_quantile,
+    t_below,
+)
 
 POWER = 1.0
 """Share of the error that is spent by time t of the way: t to this power."""
@@ -39,13 +46,8 @@ def boundaries(times: tuple[float, ...], shares: tuple[float, ...], alpha: float
     132) on a grid of points.
     """
     result = np.full(len(times), np.inf)
-    # Density already times the points' width.
-    before, spent, places, density = (
-        0.0,
-        0.0,
-        np.zeros(1),
-        np.ones(1),
-    )
+    before, spent = 0.0, 0.0
+    places, density = np.zeros(1), np.ones(1)  # the density already times the points' width
     for look in _apart(times):
         step = float(np.sqrt(times[look] - before))
         bound = _bound(places, density, step, alpha * (shares[look] - spent))
@@ -56,10 +58,7 @@ def boundaries(times: tuple[float, ...], shares: tuple[float, ...], alpha: float
         away = (grid[:, None] - places[None, :]) / step
         kernel = exp(-0.5 * away * away) / (step * SQRT_2PI)
         # Not `@`, whose order is the processor's.
-        places, density = (
-            grid,
-            (kernel * density).sum(axis=1) * weight,
-        )
+        places, density = grid, (kernel * density).sum(axis=1) * weight
         before, spent = times[look], shares[look]
     return tuple(float(value) for value in result)
 
@@ -118,10 +117,15 @@ def scored(total: Floats, squares: Floats, count: Floats, needed: Floats) -> Mas
 
 def _statistics(total: Floats, squares: Floats, count: Floats) -> tuple[Floats, Floats]:
     """How many gains [...], 2 at least, and the t statistic of their mean."""
+    known, scatter = scattered(total, squares, count)
+    return known, total / np.sqrt((scatter + 2 / known) * known)
+
+
+def scattered(total: Floats, squares: Floats, count: Floats) -> tuple[Floats, Floats]:
+    """How many gains [...], 2 at least, and their variance."""
     known = np.maximum(count, 2.0)
     mean = total / known
-    variance = np.maximum(squares / known - mean * mean, 0.0) * known / (known - 1) + 2 / known
-    return known, total / np.sqrt(variance * known)
+    return known, np.maximum(squares / known - mean * mean, 0.0) * known / (known - 1)
 
 
 def _apart(times: tuple[float, ...]) -> list[int]:
