@@ -105,7 +105,7 @@ def scores(total: Floats, squares: Floats, count: Floats) -> Floats:
     """
     known, t = _statistics(total, squares, count)
     judged = -normal_quantile(np.maximum(t_below(known - 1, -t), 1e-300))
-    return np.asarray(np.where(count >= 2, judged, -np.inf))
+    return np.where(count >= 2, judged, -np.inf)
 
 
 def scored(total: Floats, squares: Floats, count: Floats, needed: Floats) -> Mask:

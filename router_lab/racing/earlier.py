@@ -172,7 +172,7 @@ class Earlier:
             or (m.prompts[i] is not None and sha256_of(m.prompts[i]) in names)
             for i in range(len(m))
         ]
-        return np.asarray(~np.isin(m.group, m.group[np.array(theirs, bool)]))
+        return ~np.isin(m.group, m.group[np.array(theirs, bool)])
 
     def _spreads(self, level: Floats) -> tuple[float, float]:
         """Variance of the means [c] of candidates: within a family, and of all."""

@@ -275,7 +275,7 @@ class Race:
         mean, error = gap(self._quality, seems.leader, seems.anchor)
         passes = mean + self.rule.margin >= float(normal_quantile(self.rule.confidence)) * error
         passes[seems.leader] = True
-        return np.asarray(self.racing & passes)
+        return self.racing & passes
 
     @property
     def _screening(self) -> bool:
