@@ -69,12 +69,10 @@ class Factorial:
 
     def saving(self, change: Change) -> Estimate:
         """Share of dollars that a change saves, mean over the levels of all other levers."""
-        base, spent = self._made(self.cost_usd, change)
-        kept = self._kept(base, spent)
+        kept = self._kept(*self._made(self.cost_usd, change))
         if kept is None:
             return UNKNOWN
-        known, unit, shares = kept
-        x, y = base[known] / unit, spent[known] / unit
+        known, (x, y), (shares,) = kept
         saved = float((1 - shares).mean())
         # A row's part in the mean of several shares: each is that of its own combination.
         away = (shares * x - y).sum(axis=1)
@@ -86,13 +84,10 @@ class Factorial:
     def together(self, first: Change, second: Change) -> Together | None:
         """What two changes save alone and both, mean over the levels of all other levers; None
         where dollars are not known."""
-        base, one, two, both = self._made(self.cost_usd, first, second)
-        kept = self._kept(base, one, two, both)
+        kept = self._kept(*self._made(self.cost_usd, first, second))
         if kept is None:
             return None
-        known, unit, shares = kept
-        x, a, b, ab = (part[known] / unit for part in (base, one, two, both))
-        ra, rb, rab = shares
+        known, (x, a, b, ab), (ra, rb, rab) = kept
         beyond = float((ra * rb - rab).mean())
         away = (ra * (b - rb * x) + rb * (a - ra * x) - (ab - rab * x)).sum(axis=1)
         whole = x.sum(axis=1)
@@ -109,9 +104,10 @@ class Factorial:
         """Of rows that are known in every combination of the other levers."""
         return clustered_mean(values.mean(axis=1), self.group, weights=self.weight, span=span)
 
-    def _kept(self, base: Floats, *spent: Floats) -> tuple[Mask, Floats, Floats] | None:
-        """Rows [n] that are known in all of these, the mean of each combination's base [k], and
-        which share of it each of `spent` keeps [k, or spent × k]. None where there is nothing."""
+    def _kept(self, base: Floats, *spent: Floats) -> tuple[Mask, list[Floats], Floats] | None:
+        """Rows [n] that are known in all of these, all of these there [rows, k] over the mean of
+        each combination's base, and which share of it each of `spent` keeps [spent, k]. None where
+        there is nothing."""
         known = np.asarray(~np.isnan(np.add.reduce([base, *spent])).any(axis=1), np.bool_)
         if not known.any():
             return None
@@ -120,7 +116,7 @@ class Factorial:
         if not (unit > 0).all():
             return None
         shares = np.array([np.average(part[known], axis=0, weights=heavy) / unit for part in spent])
-        return known, unit, shares[0] if len(spent) == 1 else shares
+        return known, [part[known] / unit for part in (base, *spent)], shares
 
     def _made(self, values: Floats, *changes: Change) -> list[Floats]:
         """[n, combinations of the other levers] without any change, with each, and with both of

@@ -11,6 +11,7 @@ central limit theorem.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -36,8 +37,7 @@ nothing."""
 POINTS = 120
 
 
-@lru_cache(maxsize=4096)
-def boundaries(times: tuple[float, ...], shares: tuple[float, ...], alpha: float) -> tuple[float, ...]:
+def boundaries(times: Sequence[float] | Floats, shares: Sequence[float] | Floats, alpha: float) -> Floats:
     """What a Brownian motion seen at `times` must reach at each of them; inf = no test there.
 
     times: growing, above 0; shares: of the error `alpha`, in (0, 1), spent by each, growing to 1.
@@ -60,7 +60,7 @@ def boundaries(times: tuple[float, ...], shares: tuple[float, ...], alpha: float
         # Not `@`, whose order is the processor's.
         places, density = grid, (kernel * density).sum(axis=1) * weight
         before, spent = times[look], shares[look]
-    return tuple(float(value) for value in result)
+    return result
 
 
 @lru_cache(maxsize=4096)
@@ -71,8 +71,8 @@ def forward(looks: tuple[int, ...], alpha: float) -> tuple[float, ...]:
     if not len(tested):
         return (np.inf,) * len(looks)
     times = tested / looks[-1]
-    bounds = boundaries(tuple(times.tolist()), tuple(_spent(times).tolist()), alpha)
-    return (np.inf,) * (len(looks) - len(tested)) + bounds
+    bounds = boundaries(times, _spent(times), alpha)
+    return (*[np.inf] * (len(looks) - len(tested)), *bounds.tolist())
 
 
 @lru_cache(maxsize=4096)
@@ -87,9 +87,9 @@ def backward(looks: tuple[int, ...], alpha: float) -> tuple[float, ...]:
     ends = np.array([look for look in looks[:-1] if look >= LEAST], np.float64)
     if not len(ends):
         return (np.inf,) * len(looks)
-    times, shares = ends / (looks[-1] - ends), _spent(ends / ends[-1])
-    bounds = np.array(boundaries(tuple(times.tolist()), tuple(shares.tolist()), alpha))
-    return (*[np.inf] * (len(looks) - len(ends) - 1), *(bounds / np.sqrt(times)).tolist(), np.inf)
+    times = ends / (looks[-1] - ends)
+    bounds = boundaries(times, _spent(ends / ends[-1]), alpha) / np.sqrt(times)
+    return (*[np.inf] * (len(looks) - len(ends) - 1), *bounds.tolist(), np.inf)
 
 
 def _spent(times: Floats) -> Floats:
@@ -128,7 +128,7 @@ def scattered(total: Floats, squares: Floats, count: Floats) -> tuple[Floats, Fl
     return known, np.maximum(squares / known - mean * mean, 0.0) * known / (known - 1)
 
 
-def _apart(times: tuple[float, ...]) -> list[int]:
+def _apart(times: Sequence[float] | Floats) -> list[int]:
     """Looks that are tested: the last, and backwards from it those far enough from the next
     one."""
     kept = [len(times) - 1]

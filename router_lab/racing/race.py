@@ -191,7 +191,7 @@ class Race:
         floor = np.where(self._cheaper, 0.0, self.rule.margin)  # [k, j]
         open_ = self.running[:, None] & ~np.eye(len(self.racing), dtype=bool)
         if self.reference is not None:
-            open_ &= self._cheaper | (np.arange(len(self.racing)) == self.reference)[:, None]
+            open_ &= self._cheaper | self._judged(self.racing)[:, None]
         lead = np.where(open_, before[:, :, None] - before[:, None, :] - floor, -np.inf)
         opponent = lead.argmax(axis=1)  # [G, j]
         promising = np.take_along_axis(lead, opponent[:, None, :], axis=1)[:, 0, :] > 0
