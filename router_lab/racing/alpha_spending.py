@@ -16,16 +16,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from router_lab.metrics.steady import (
-    SQRT_2PI,
-    Floats,
-    Mask,
-    exp,
-    log,
-    normal_below,
-    normal_quantile,
-    t_below,
-)
+from router_lab.metrics.steady import SQRT_2PI, Floats, Mask, exp, log, normal_below, normal_quantile, t_below
 
 POWER = 1.0
 """Share of the error that is spent by time t of the way: t to this power."""

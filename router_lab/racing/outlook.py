@@ -29,11 +29,7 @@ WHOLE, CONTROL, AHEAD = "█", "░", "·"
 
 
 def race_outlook(
-    rule: RaceRule,
-    reference: Candidate | None,
-    suites: Sequence[SuiteRace],
-    costs: Costs,
-    done: Done,
+    rule: RaceRule, reference: Candidate | None, suites: Sequence[SuiteRace], costs: Costs, done: Done
 ) -> dict[str, object]:
     """The rule, and per suite the waves, the control share, how it stands, and a range of dollars.
 
