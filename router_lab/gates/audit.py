@@ -27,6 +27,7 @@ from router_lab.metrics.estimate import bounded_interval
 from router_lab.metrics.paired import Floats, Mask
 from router_lab.outcomes.candidates import by_row
 from router_lab.outcomes.cells import number_column, place
+from router_lab.outcomes.codes import coded
 from router_lab.outcomes.columns import REQUIRED, candidate_columns
 from router_lab.outcomes.tablefile import read_labels
 from router_lab.runtime.errors import InputError, RouterLabWarning
@@ -119,9 +120,7 @@ def _rate(hit: Mask, clusters: npt.NDArray[np.int64]) -> Rate:
 
 def _codes(audit: pd.DataFrame) -> npt.NDArray[np.int64]:
     """[labels] of which cluster each is."""
-    names = list(zip(audit["suite"], audit["cluster"], strict=True))
-    codes = {name: code for code, name in enumerate(dict.fromkeys(names))}
-    return np.array([codes[name] for name in names], np.int64)
+    return coded(audit["suite"], audit["cluster"]).code
 
 
 def shifted_quality(estimate: Estimate, arm: Arm, rows: Mask, audit: pd.DataFrame, sign: int) -> Estimate:

@@ -21,7 +21,7 @@ from router_lab.gates.measure import COMPARED, FACTS, MEASURED, Reading, expires
 from router_lab.gates.result import GateReport, Result
 from router_lab.metrics import Verdict, certifiable_margin, deploy, refused, retiring_soon, too_few, verdict
 from router_lab.metrics.paired import Mask, Paired, column_means
-from router_lab.metrics.verdict import NO_EVIDENCE
+from router_lab.metrics.verdict import MAX_INFRA, NO_EVIDENCE
 from router_lab.outcomes import outcomes_for
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate, Prices
@@ -29,6 +29,8 @@ from router_lab.runtime.policy import Policy
 
 DEPLOY = "deploy by the certificate"
 """The result that no gate asks for and that fails where the certificate says not to deploy."""
+USED = "every row was used in the fit, so nothing here is evidence"
+UNSCORED = "no row that the fit has not used was scored for a candidate of the policy"
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Case:
     today: dt.date
     audit: pd.DataFrame | None
     dollars_per_sample: float | None
-    nothing: str = "every row was used in the fit, so nothing here is evidence"
+    nothing: str = USED
 
     @cached_property
     def shown(self) -> Certificate:
@@ -97,29 +99,24 @@ def run_gates(
         today or dt.datetime.now(dt.UTC).date(),
         audit,
         None if np.isnan(costs).all() else float(np.nansum(costs)),
-        *(
-            []
-            if fresh.empty
-            else ["no row that the fit has not used was scored for a candidate of the policy"]
-        ),
+        USED if fresh.empty else UNSCORED,
     )
     results = (*(result for gate in gates for result in judge_gate(gate, case)), *_refusal(case))
-    against = None if champion is None else f"{champion.spec.name} {(champion.revision or 'unsaved')[:12]}"
-    return _told(policy, against, results, case, max((g.confidence for g in gates), default=0.9))
+    return _told(case, results, max((g.confidence for g in gates), default=0.9))
 
 
-def _told(
-    policy: Policy, against: str | None, results: tuple[Result, ...], case: Case, confidence: float
-) -> GateReport:
+def _told(case: Case, results: tuple[Result, ...], confidence: float) -> GateReport:
     """With the least margin that the rows can certify: of who moves nothing, nothing."""
+    policy, other = case.challenger.policy, None if case.champion is None else case.champion.policy
     gain = case.challenger.rows.gain()
     margin = certifiable_margin(gain, confidence)
     moved = case.challenger.rows.moved.any()
     return GateReport(
-        policy=policy.spec.name, revision=policy.revision, champion=against, results=results, n=gain.n,
+        policy=policy.spec.name, revision=policy.revision, results=results, n=gain.n,
+        champion=None if other is None else f"{other.spec.name} {(other.revision or 'unsaved')[:12]}",
         smallest_margin=margin if math.isfinite(margin) and moved else None, date=case.today.isoformat(),
-        certificate=case.shown, clusters=gain.clusters, deploy=deploy(case.challenger.policy, case.today),
-        retiring=retiring_soon(case.challenger.policy, case.today),
+        certificate=case.shown, clusters=gain.clusters, deploy=deploy(policy, case.today),
+        retiring=retiring_soon(policy, case.today),
         judges=() if case.audit is None else judge_errors(case.audit),
     )  # fmt: skip
 
@@ -247,7 +244,7 @@ def _certified(gate: Gate, case: Case, suite: str | None) -> bool:
         and shown.confidence is not None
         and shown.margin <= gate.margin + 1e-12
         and shown.confidence >= gate.confidence - 1e-12
-        and case.challenger.infra <= 0.01
+        and case.challenger.infra <= MAX_INFRA
     )
 
 

@@ -13,6 +13,7 @@ from router_lab.certificate import Certificate
 from router_lab.columns import aligned, named
 from router_lab.gates.audit import JudgeError, Rate
 from router_lab.metrics import MIN_CLUSTERS
+from router_lab.replay import number
 from router_lab.runtime.visible import in_markdown, visible, visible_json
 
 EXIT = {"pass": 0, "fail": 3, "inconclusive": 4}
@@ -46,9 +47,7 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; numbers that are not finite become null."""
-        return {
-            k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(self).items()
-        }
+        return {key: number(value) for key, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -209,4 +208,4 @@ def _plain(tree: Any) -> Any:
         return _plain(tree._asdict())
     if isinstance(tree, dict):
         return {key: _plain(value) for key, value in tree.items()}
-    return None if isinstance(tree, float) and not math.isfinite(tree) else tree
+    return number(tree)

@@ -10,12 +10,11 @@ import pandas as pd
 
 from router_lab.outcomes import SCORED
 from router_lab.outcomes.cells import no_formula
-from router_lab.outcomes.columns import WHO
+from router_lab.outcomes.columns import KEY, candidate_columns
 from router_lab.runtime.errors import InputError
 
-COLUMNS = ("suite", "sample_id", "epoch", *WHO)
 TEXTS = ("prompt", "answer")
-"""COLUMNS name an answer; then come its texts, and `quality`, to be filled in."""
+"""They stand between KEY, which names an answer, and `quality`, to be filled in."""
 
 
 def to_judge(
@@ -43,18 +42,13 @@ def to_judge(
     if kept.empty:
         asked = "no sample" if samples is None else f"none of the {len(samples):,} samples named"
         raise InputError(f"outcomes: {asked} of suite {suite or suites[0]!r} has an answer")
-    kept = kept.sort_values("epoch", kind="stable").drop_duplicates(["sample_id", *_who(kept)])
-    order = [
-        _mixed(seed, *map(str, cells)) for cells in kept[["sample_id", *_who(kept)]].itertuples(index=False)
-    ]
+    who = ["sample_id", *candidate_columns(kept.columns)]
+    kept = kept.sort_values("epoch", kind="stable").drop_duplicates(who)
+    order = [_mixed(seed, *map(str, cells)) for cells in kept[who].itertuples(index=False)]
     rows = kept.assign(_order=order).sort_values("_order", ignore_index=True)
-    names = [name for name in (*COLUMNS, *TEXTS) if name in rows.columns]
+    names = [name for name in (*KEY, *TEXTS) if name in rows.columns]
     texts = {name: rows[name].map(no_formula, na_action="ignore") for name in names if name in TEXTS}
     return rows[names].assign(**texts, quality="")
-
-
-def _who(frame: pd.DataFrame) -> list[str]:
-    return [name for name in WHO if name in frame.columns]
 
 
 def _mixed(seed: int, *parts: str) -> str:

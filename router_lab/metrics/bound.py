@@ -115,7 +115,7 @@ def _root(square: Floats, slope: Floats, level: Floats) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         rising = 2 * level / (slope + np.sqrt(np.maximum(slope * slope + 4 * square * level, 0.0)))
         straight = np.where(slope > 0, level / slope, np.where(level > 0, inf, -inf))
-    return np.asarray(np.where((level > 0) & (square > 0), rising, straight))
+    return np.where((level > 0) & (square > 0), rising, straight)
 
 
 def growth_needed(gap: float, spread: Spread, confidence: float, power: float) -> float:

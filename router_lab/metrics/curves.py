@@ -53,12 +53,10 @@ def aiq(cost: Any, quality: Any, low: float, high: float) -> float:
     if not low < high:
         raise ValueError(f"aiq: low ({low}) must be below high ({high})")
     corners, heights = non_decreasing_hull(cost, quality)
-    inside = corners[(corners > low) & (corners < high)]
-    grid = np.concatenate([[low], inside, [high]])
     if not len(corners) or corners[0] >= high:
         return 0.0
     start = max(low, float(corners[0]))
-    grid = np.concatenate([[start], grid[grid > start]])
+    grid = np.concatenate([[start], corners[(corners > start) & (corners < high)], [high]])
     return float(np.trapezoid(_height(grid, corners, heights), grid) / (high - low))
 
 

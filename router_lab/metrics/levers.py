@@ -3,8 +3,8 @@ combination of levels paired on the same rows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from math import nan
 from typing import NamedTuple
 
@@ -58,23 +58,21 @@ class Factorial:
 
     def gain(self, change: Change) -> Estimate:
         """Quality that a change adds, mean over the levels of all other levers; in [−1, 1]."""
-        base, moved = (self._rows(self.quality, at) for at in ({change.lever: 0}, dict([change])))
+        base, moved = self._made(self.quality, change)
         return self._mean(moved - base, span=1.0)
 
     def interaction(self, first: Change, second: Change) -> Estimate:
         """What the first change adds to quality more where the second was made than where it was
         not: a difference of differences, the same in either order; in [−2, 2]."""
-        neither, one, two, both = self._four(self.quality, first, second)
+        neither, one, two, both = self._made(self.quality, first, second)
         return self._mean(both - one - two + neither, span=2.0)
 
     def saving(self, change: Change) -> Estimate:
         """Share of dollars that a change saves, mean over the levels of all other levers."""
-        base, spent = (self._rows(self.cost_usd, at) for at in ({change.lever: 0}, dict([change])))
-        kept = self._kept(base, spent)
+        kept = self._kept(*self._made(self.cost_usd, change))
         if kept is None:
             return UNKNOWN
-        known, unit, shares = kept
-        x, y = base[known] / unit, spent[known] / unit
+        known, (x, y), (shares,) = kept
         saved = float((1 - shares).mean())
         # A row's part in the mean of several shares: each is that of its own combination.
         away = (shares * x - y).sum(axis=1)
@@ -86,13 +84,10 @@ class Factorial:
     def together(self, first: Change, second: Change) -> Together | None:
         """What two changes save alone and both, mean over the levels of all other levers; None
         where dollars are not known."""
-        base, one, two, both = self._four(self.cost_usd, first, second)
-        kept = self._kept(base, one, two, both)
+        kept = self._kept(*self._made(self.cost_usd, first, second))
         if kept is None:
             return None
-        known, unit, shares = kept
-        x, a, b, ab = (part[known] / unit for part in (base, one, two, both))
-        ra, rb, rab = shares
+        known, (x, a, b, ab), (ra, rb, rab) = kept
         beyond = float((ra * rb - rab).mean())
         away = (ra * (b - rb * x) + rb * (a - ra * x) - (ab - rab * x)).sum(axis=1)
         whole = x.sum(axis=1)
@@ -109,9 +104,10 @@ class Factorial:
         """Of rows that are known in every combination of the other levers."""
         return clustered_mean(values.mean(axis=1), self.group, weights=self.weight, span=span)
 
-    def _kept(self, base: Floats, *spent: Floats) -> tuple[Mask, Floats, Floats] | None:
-        """Rows [n] that are known in all of these, the mean of each combination's base [k], and
-        which share of it each of `spent` keeps [k, or spent × k]. None where there is nothing."""
+    def _kept(self, base: Floats, *spent: Floats) -> tuple[Mask, list[Floats], Floats] | None:
+        """Rows [n] that are known in all of these, all of these there [rows, k] over the mean of
+        each combination's base, and which share of it each of `spent` keeps [spent, k]. None where
+        there is nothing."""
         known = np.asarray(~np.isnan(np.add.reduce([base, *spent])).any(axis=1), np.bool_)
         if not known.any():
             return None
@@ -120,18 +116,17 @@ class Factorial:
         if not (unit > 0).all():
             return None
         shares = np.array([np.average(part[known], axis=0, weights=heavy) / unit for part in spent])
-        return known, unit, shares[0] if len(spent) == 1 else shares
+        return known, [part[known] / unit for part in (base, *spent)], shares
 
-    def _four(self, values: Floats, first: Change, second: Change) -> tuple[Floats, ...]:
-        """Neither change, each, and both."""
-        base = {first.lever: 0, second.lever: 0}
-        moves = ((), (first,), (second,), (first, second))
-        return tuple(self._rows(values, base | dict(changes)) for changes in moves)
-
-    def _rows(self, values: Floats, at: Mapping[int, int]) -> Floats:
-        """[n, combinations of the other levers]."""
-        place = tuple(at.get(axis, slice(None)) for axis in range(values.ndim - 1))
-        return np.asarray(values[(slice(None), *place)].reshape(len(values), -1))
+    def _made(self, values: Floats, *changes: Change) -> list[Floats]:
+        """[n, combinations of the other levers] without any change, with each, and with both of
+        two."""
+        found = []
+        for made in (some for count in range(len(changes) + 1) for some in combinations(changes, count)):
+            at = {change.lever: 0 for change in changes} | dict(made)
+            place = tuple(at.get(axis, slice(None)) for axis in range(values.ndim - 1))
+            found.append(values[(slice(None), *place)].reshape(len(values), -1))
+        return found
 
     def _heavy(self, rows: Mask) -> Floats | None:
         return None if self.weight is None else self.weight[rows]

@@ -91,7 +91,7 @@ def weights_of(logged: Logged, target: Floats) -> Floats:
     probabilities."""
     known = logged.action >= 0
     chosen = target[np.arange(len(known)), np.where(known, logged.action, 0)]
-    return np.asarray(np.where(known, chosen, 0.0) / logged.propensity, np.float64)
+    return np.where(known, chosen, 0.0) / logged.propensity
 
 
 def clipped(weights: Floats, least: int = LEAST_ROWS) -> tuple[Floats, float]:
@@ -200,16 +200,14 @@ def _alike(sizes: Floats, heavy: Floats) -> float:
     return alike
 
 
-def cross_fitted(
-    logged: Logged, prior: Floats, stratum: Ints, *, ratio: bool = False, seed: int = 0
-) -> Floats:
+def cross_fitted(logged: Logged, prior: Floats, stratum: Ints, *, ratio: bool = False) -> Floats:
     """[n, c] predictions, set right by what was logged of each candidate on other clusters.
 
     prior [n, c]: somebody's predictions, made without these rows (the policy's own). stratum [n]:
     codes, such as of suites, of which each gets a correction of its own as far as it has rows.
     ratio: corrections multiply (dollars), else they add (quality, which stays in [0, 1]).
     """
-    fold = folds_of(logged.group, seed)
+    fold = folds_of(logged.group)
     known, action = logged.action >= 0, np.maximum(logged.action, 0)
     said = prior[np.arange(len(action)), action]
     found = np.empty(prior.shape)
@@ -224,10 +222,10 @@ def cross_fitted(
     return found
 
 
-def folds_of(group: Ints, seed: int = 0) -> Ints:
+def folds_of(group: Ints) -> Ints:
     """[n] fold of each row; a cluster is whole in one of PARTS."""
     codes, inverse = np.unique(group, return_inverse=True)
-    return np.asarray(np.random.default_rng(seed).permutation(len(codes))[inverse] % PARTS, np.int64)
+    return np.random.default_rng(0).permutation(len(codes))[inverse] % PARTS
 
 
 def _shifts(cells: tuple[Ints, Ints], said: Floats, reward: Floats, shape: tuple[int, int]) -> Floats:
@@ -238,7 +236,7 @@ def _shifts(cells: tuple[Ints, Ints], said: Floats, reward: Floats, shape: tuple
     flat, size = action * shape[1] + stratum, shape[0] * shape[1]
     rows = np.bincount(flat, minlength=size)
     own = np.bincount(flat, left - whole[action], size) / (rows + PRIOR_ROWS)
-    return np.asarray(whole[:, None] + own.reshape(shape), np.float64)
+    return whole[:, None] + own.reshape(shape)
 
 
 def _factors(cells: tuple[Ints, Ints], said: Floats, reward: Floats, shape: tuple[int, int]) -> Floats:
@@ -254,4 +252,4 @@ def _factors(cells: tuple[Ints, Ints], said: Floats, reward: Floats, shape: tupl
     held = PRIOR_ROWS * said_here / rows
     paid_here = np.bincount(flat, reward, size)
     own = np.where(said_here > 0, (paid_here + held) / np.maximum(said_here + held, 1e-300), 1.0)
-    return np.asarray(whole[:, None] * own.reshape(shape), np.float64)
+    return whole[:, None] * own.reshape(shape)

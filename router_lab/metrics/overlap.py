@@ -8,7 +8,7 @@ from math import ceil
 
 import numpy as np
 
-from router_lab.metrics.estimate import clustered_mean
+from router_lab.metrics.estimate import by_cluster, clustered_mean
 from router_lab.metrics.offpolicy import Logged, weights_of
 from router_lab.metrics.steady import Floats, Mask
 from router_lab.metrics.verdict import MIN_CLUSTERS
@@ -70,8 +70,7 @@ def overlap_of(logged: Logged, target: Floats, own: Mask | None = None) -> Overl
     """How a log lies beside a target's probabilities [n, c]. own [n]: the target itself decided,
     and so agrees, whatever the probability; None = nowhere."""
     weights, n = weights_of(logged, target), len(target)
-    _, code = np.unique(logged.group, return_inverse=True)
-    sums = np.bincount(code, weights, int(code.max(initial=-1)) + 1)
+    sums = by_cluster({"weight": weights}, logged.group)[0]["weight"]
     total, squares = float(sums.sum()), float((sums * sums).sum())
     mass = target.sum(axis=0) / max(1, n)
     agree = weights * logged.propensity if own is None else np.where(own, 1.0, weights * logged.propensity)

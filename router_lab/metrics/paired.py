@@ -193,7 +193,7 @@ class Recorded(ByRow):
     def gain(self, action: Columns) -> Floats:
         """Quality under columns [n] or [n, k] of actions minus the reference's, at least."""
         quality = self.least
-        return np.asarray(self._of(quality, action) - self._like(quality, action))
+        return self._of(quality, action) - self._like(quality, action)
 
     def weights(self, *actions: Columns) -> Floats | None:
         """[n] or [n, k] weight of rows that need the outcomes of all of these columns, [n] or [n,

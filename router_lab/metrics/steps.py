@@ -48,7 +48,7 @@ class Runs:
     def rates(self) -> Floats:
         """[cells] the share of steps that passed; NaN where none was made."""
         made, right = self._sums()
-        return np.asarray(np.where(made > 0, right / np.maximum(made, 1e-300), np.nan), np.float64)
+        return np.where(made > 0, right / np.maximum(made, 1e-300), np.nan)
 
     def _sums(self) -> tuple[Floats, Floats]:
         """[cells] the weight of steps that were made, and of those that passed."""

@@ -24,18 +24,16 @@ from math import ceil, sqrt
 import numpy as np
 
 from router_lab.metrics.estimate import Estimate
+from router_lab.metrics.paired import column_means
 from router_lab.metrics.steady import Floats, Ints, Mask
 from router_lab.metrics.verdict import MIN_CLUSTERS, samples_needed
 
 SHRINKS = (4.0, 16.0, 64.0)
 """Rows of prior weight for each coefficient being 0, on features of variance 1; the one is taken
 that predicts best."""
-
-
 KNOWN = 0.95
 """Share of the samples on which a candidate must have run for its outcomes to say something of the
 reference's."""
-
 SHARES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 """Shares that are looked at."""
 LEAST = 5 * MIN_CLUSTERS
@@ -88,9 +86,7 @@ def features(values: Floats) -> Floats:
     one is missing."""
     if not values.shape[1]:
         return values
-    known = ~np.isnan(values)
-    mean = np.where(known, values, 0.0).sum(axis=0) / known.sum(axis=0)
-    full = np.where(known, values, mean)
+    full = np.where(np.isnan(values), column_means(values), values)
     ends = [full.min(axis=1), full.max(axis=1)] if full.shape[1] > 1 else []
     return np.column_stack([full, *ends])
 

@@ -150,10 +150,11 @@ def apart(value: float, limit: float, digits: int, scale: float = 1.0, sign: str
     asked = round(scale * limit, 9)
     exact = next((d for d in range(digits, 7) if round(asked, d) == asked), None)
     for places in range(digits, 13):
-        near, bound = round(scale * value, places), round(asked, places if exact is None else exact)
+        kept = places if exact is None else exact
+        near, bound = round(scale * value, places), round(asked, kept)
         if (near >= bound) == (value >= limit):
             break
-    texts = f"{near + 0.0:{sign}.{places}f}", f"{bound + 0.0:{sign}.{places if exact is None else exact}f}"
+    texts = f"{near + 0.0:{sign}.{places}f}", f"{bound + 0.0:{sign}.{kept}f}"
     return texts[0].replace("-", "−"), texts[1].replace("-", "−")
 
 

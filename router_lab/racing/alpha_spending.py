@@ -11,20 +11,12 @@ central limit theorem.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 
-from router_lab.metrics.steady import (
-    SQRT_2PI,
-    Floats,
-    Mask,
-    exp,
-    log,
-    normal_below,
-    normal_quantile,
-    t_below,
-)
+from router_lab.metrics.steady import SQRT_2PI, Floats, Mask, exp, log, normal_below, normal_quantile, t_below
 
 POWER = 1.0
 """Share of the error that is spent by time t of the way: t to this power."""
@@ -36,8 +28,7 @@ nothing."""
 POINTS = 120
 
 
-@lru_cache(maxsize=4096)
-def boundaries(times: tuple[float, ...], shares: tuple[float, ...], alpha: float) -> tuple[float, ...]:
+def boundaries(times: Sequence[float] | Floats, shares: Sequence[float] | Floats, alpha: float) -> Floats:
     """What a Brownian motion seen at `times` must reach at each of them; inf = no test there.
 
     times: growing, above 0; shares: of the error `alpha`, in (0, 1), spent by each, growing to 1.
@@ -46,13 +37,8 @@ def boundaries(times: tuple[float, ...], shares: tuple[float, ...], alpha: float
     132) on a grid of points.
     """
     result = np.full(len(times), np.inf)
-    # Density already times the points' width.
-    before, spent, places, density = (
-        0.0,
-        0.0,
-        np.zeros(1),
-        np.ones(1),
-    )
+    before, spent = 0.0, 0.0
+    places, density = np.zeros(1), np.ones(1)  # the density already times the points' width
     for look in _apart(times):
         step = float(np.sqrt(times[look] - before))
         bound = _bound(places, density, step, alpha * (shares[look] - spent))
@@ -63,12 +49,9 @@ def boundaries(times: tuple[float, ...], shares: tuple[float, ...], alpha: float
         away = (grid[:, None] - places[None, :]) / step
         kernel = exp(-0.5 * away * away) / (step * SQRT_2PI)
         # Not `@`, whose order is the processor's.
-        places, density = (
-            grid,
-            (kernel * density).sum(axis=1) * weight,
-        )
+        places, density = grid, (kernel * density).sum(axis=1) * weight
         before, spent = times[look], shares[look]
-    return tuple(float(value) for value in result)
+    return result
 
 
 @lru_cache(maxsize=4096)
@@ -79,8 +62,8 @@ def forward(looks: tuple[int, ...], alpha: float) -> tuple[float, ...]:
     if not len(tested):
         return (np.inf,) * len(looks)
     times = tested / looks[-1]
-    bounds = boundaries(tuple(times.tolist()), tuple(_spent(times).tolist()), alpha)
-    return (np.inf,) * (len(looks) - len(tested)) + bounds
+    bounds = boundaries(times, _spent(times), alpha)
+    return (*[np.inf] * (len(looks) - len(tested)), *bounds.tolist())
 
 
 @lru_cache(maxsize=4096)
@@ -95,9 +78,9 @@ def backward(looks: tuple[int, ...], alpha: float) -> tuple[float, ...]:
     ends = np.array([look for look in looks[:-1] if look >= LEAST], np.float64)
     if not len(ends):
         return (np.inf,) * len(looks)
-    times, shares = ends / (looks[-1] - ends), _spent(ends / ends[-1])
-    bounds = np.array(boundaries(tuple(times.tolist()), tuple(shares.tolist()), alpha))
-    return (*[np.inf] * (len(looks) - len(ends) - 1), *(bounds / np.sqrt(times)).tolist(), np.inf)
+    times = ends / (looks[-1] - ends)
+    bounds = boundaries(times, _spent(ends / ends[-1]), alpha) / np.sqrt(times)
+    return (*[np.inf] * (len(looks) - len(ends) - 1), *bounds.tolist(), np.inf)
 
 
 def _spent(times: Floats) -> Floats:
@@ -113,7 +96,7 @@ def scores(total: Floats, squares: Floats, count: Floats) -> Floats:
     """
     known, t = _statistics(total, squares, count)
     judged = -normal_quantile(np.maximum(t_below(known - 1, -t), 1e-300))
-    return np.asarray(np.where(count >= 2, judged, -np.inf))
+    return np.where(count >= 2, judged, -np.inf)
 
 
 def scored(total: Floats, squares: Floats, count: Floats, needed: Floats) -> Mask:
@@ -125,13 +108,18 @@ def scored(total: Floats, squares: Floats, count: Floats, needed: Floats) -> Mas
 
 def _statistics(total: Floats, squares: Floats, count: Floats) -> tuple[Floats, Floats]:
     """How many gains [...], 2 at least, and the t statistic of their mean."""
+    known, scatter = scattered(total, squares, count)
+    return known, total / np.sqrt((scatter + 2 / known) * known)
+
+
+def scattered(total: Floats, squares: Floats, count: Floats) -> tuple[Floats, Floats]:
+    """How many gains [...], 2 at least, and their variance."""
     known = np.maximum(count, 2.0)
     mean = total / known
-    variance = np.maximum(squares / known - mean * mean, 0.0) * known / (known - 1) + 2 / known
-    return known, total / np.sqrt(variance * known)
+    return known, np.maximum(squares / known - mean * mean, 0.0) * known / (known - 1)
 
 
-def _apart(times: tuple[float, ...]) -> list[int]:
+def _apart(times: Sequence[float] | Floats) -> list[int]:
     """Looks that are tested: the last, and backwards from it those far enough from the next
     one."""
     kept = [len(times) - 1]

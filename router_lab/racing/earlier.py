@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from router_lab.metrics.paired import column_means
 from router_lab.metrics.steady import Floats, Mask
 from router_lab.outcomes import OutcomeMatrix, by_row, candidates_of, validate_outcomes
 from router_lab.outcomes.columns import candidate_columns
@@ -137,8 +138,8 @@ class Earlier:
         means = cluster_means(self.matrix.quality[rows], self.matrix.group[rows])
         stands = [self.stand_in(who) for who in candidates]
         earlier = Tally(len(stands))
-        earlier.add(np.column_stack([_mean(means[:, one.columns]) for one in stands]))
-        families, all_ = self._spreads(_mean(means.T))
+        earlier.add(np.column_stack([column_means(means[:, one.columns].T) for one in stands]))
+        families, all_ = self._spreads(column_means(means))
         beyond = {SAME: 0.0, WAS: 0.0, FAMILY: families, ALL: all_}
         drift = np.array([beyond[one.how] for one in stands]) + (0.0 if own else self._between_suites(rows))
         return Expected(Prior(earlier, drift), own, len(means), left_out)
@@ -172,7 +173,7 @@ class Earlier:
             or (m.prompts[i] is not None and sha256_of(m.prompts[i]) in names)
             for i in range(len(m))
         ]
-        return np.asarray(~np.isin(m.group, m.group[np.array(theirs, bool)]))
+        return ~np.isin(m.group, m.group[np.array(theirs, bool)])
 
     def _spreads(self, level: Floats) -> tuple[float, float]:
         """Variance of the means [c] of candidates: within a family, and of all."""
@@ -188,13 +189,6 @@ class Earlier:
     def _between_suites(self, rows: Mask) -> float:
         """Variance from suite to suite of a candidate's difference to the mean of all."""
         m = self.matrix
-        levels = [_mean(m.quality[rows & (m.suite == code)].T) for code in np.unique(m.suite[rows])]
+        levels = [column_means(m.quality[rows & (m.suite == code)]) for code in np.unique(m.suite[rows])]
         profiles = np.array([level - level.mean() for level in levels if not np.isnan(level).any()])
         return float(profiles.var(axis=0, ddof=1).mean()) if len(profiles) > 1 else UNKNOWN
-
-
-def _mean(values: Floats) -> Floats:
-    """[n] of each row [n, k] the mean of what is known; NaN where nothing is."""
-    known = ~np.isnan(values)
-    total, count = np.where(known, values, 0.0).sum(axis=1), known.sum(axis=1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -24,6 +24,8 @@ from router_lab.runtime.model import Candidate
 from router_lab.runtime.reading import read_regular
 
 NAME = "race.jsonl"
+DAMAGED = (LookupError, TypeError, ValueError, AttributeError)
+"""What JSON of another shape than asked for raises."""
 FORMAT = 3
 """Of the rules in `race.jsonl`: a race begun under others cannot be continued, for its waves and
 bounds differ."""
@@ -60,35 +62,29 @@ class RaceLog:
         lines = self._whole_lines()
         if not lines:
             return 0
-        self._check(self._read(lines, 0))
-        for number in range(1, len(lines)):
+        self._check(self._read(lines[0], 1))
+        for number, line in enumerate(lines[1:], 2):
             try:
-                agrees = [self._agrees(look) for look in self._read(lines, number)["looks"]]
-            except (LookupError, TypeError, ValueError, AttributeError) as cause:
-                raise InputError(
-                    f"{self.path}, line {number + 1}: is no look of this race; {AFRESH}"
-                ) from cause
+                agrees = [self._agrees(look) for look in self._read(line, number)["looks"]]
+            except DAMAGED as cause:
+                raise self._refused(number, "is no look of this race") from cause
             if not all(agrees):
-                where = f"{self.path}, line {number + 1}"
-                raise InputError(
-                    f"{where}: was decided by another version of router_lab, or is damaged; {AFRESH}"
-                )
+                raise self._refused(number, "was decided by another version of router_lab, or is damaged")
         return len(lines) - 1
 
-    def _read(self, lines: Sequence[bytes], number: int) -> Any:
+    def _read(self, line: bytes, number: int) -> Any:
         try:
-            return json.loads(lines[number])
+            return json.loads(line)
         except (ValueError, RecursionError) as cause:
-            raise InputError(f"{self.path}, line {number + 1}: is damaged; {AFRESH}") from cause
+            raise self._refused(number, "is damaged") from cause
+
+    def _refused(self, number: int, why: str) -> InputError:
+        return InputError(f"{self.path}, line {number}: {why}; {AFRESH}")
 
     def _agrees(self, look: Mapping[str, Any]) -> bool:
         """Whether the race of the suite, once it has looked as well, decides as it is written."""
-        suite, upto = self._suites[look["suite"]], look["upto"]
-        exits = (
-            suite.finish(look["quality"])
-            if upto is None
-            else suite.take(upto, look["quality"], look["cost_usd"])
-        )
+        suite, upto, quality = self._suites[look["suite"]], look["upto"], look["quality"]
+        exits = suite.finish(quality) if upto is None else suite.take(upto, quality, look["cost_usd"])
         return exits == [(column, Reason(reason), by) for column, reason, by in look["leaves"]]
 
     def begin(self) -> None:
@@ -121,8 +117,8 @@ class RaceLog:
         if begun != self._head:
             try:
                 told = "; ".join(_differences(begun, self._head))
-            except (LookupError, TypeError, ValueError, AttributeError) as cause:
-                raise InputError(f"{self.path}, line 1: holds no terms of a race; {AFRESH}") from cause
+            except DAMAGED as cause:
+                raise self._refused(1, "holds no terms of a race") from cause
             raise InputError(f"{self.path}: belongs to another race: {told}; {AFRESH}")
 
 

@@ -18,7 +18,7 @@ from math import prod
 import numpy as np
 
 from router_lab.metrics.steady import Floats, Mask, normal_quantile
-from router_lab.racing.alpha_spending import LEAST, backward
+from router_lab.racing.alpha_spending import LEAST, backward, scattered
 from router_lab.racing.sequential import Sums, Tally
 
 EARLY = 0.1
@@ -121,9 +121,7 @@ class Nomination:
         bound = backward(self._looks, self._errors[1])[self._looks.index(self._now)]
         if not np.isfinite(bound):
             return none
-        known = np.maximum(sums.count, 2.0)
-        mean = sums.total / known
-        scatter = np.maximum(sums.squares / known - mean * mean, 0.0) * known / (known - 1)
+        known, scatter = scattered(sums.total, sums.squares, sums.count)
         open_ = np.sqrt(scatter * total + 2)
         # The sum of leads over minus the margin that the grid asks for, and less than nearly any
         # best one will have.

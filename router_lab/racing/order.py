@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
+from numpy.typing import NDArray
 
 from router_lab.metrics.steady import Ints
 
@@ -41,11 +42,11 @@ def in_share(seed: int, suite: str, cluster: str, share: float, *, part: str = C
     return int.from_bytes(digest[:8], "big") < share * 2**64
 
 
-def whole_clusters(clusters: Ints) -> tuple[Ints, Ints]:
+def whole_clusters(clusters: Ints | NDArray[np.object_]) -> tuple[Ints, Ints]:
     """The order [n] in which a race runs rows, and the ends [G] of its clusters in that order.
 
-    clusters [n]: codes in the fixed shuffled order of the suite. A cluster runs where its first
-    row stands, for only complete clusters may be bet on; waves end where clusters do.
+    clusters [n]: codes or names in the fixed shuffled order of the suite. A cluster runs where its
+    first row stands, for only complete clusters may be bet on; waves end where clusters do.
     """
     _, first, codes = np.unique(clusters, return_index=True, return_inverse=True)
     place = np.argsort(np.argsort(first, kind="stable"), kind="stable")[codes]

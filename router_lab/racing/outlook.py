@@ -29,11 +29,7 @@ WHOLE, CONTROL, AHEAD = "█", "░", "·"
 
 
 def race_outlook(
-    rule: RaceRule,
-    reference: Candidate | None,
-    suites: Sequence[SuiteRace],
-    costs: Costs,
-    done: Done,
+    rule: RaceRule, reference: Candidate | None, suites: Sequence[SuiteRace], costs: Costs, done: Done
 ) -> dict[str, object]:
     """The rule, and per suite the waves, the control share, how it stands, and a range of dollars.
 
@@ -62,13 +58,11 @@ def race_outlook(
             "suite": one.suite, "candidates": len(one.entrants), "waves": one.sizes,
             "control": further, "floor": further, "standing": standing_line(one) if one.shown else None,
         })  # fmt: skip
-    # As it was called once, for programs that read --json.
-    named = {
-        **asdict(rule),
-        "floor": rule.control_share,
-    }
-    return {"rule": named, "reference": reference and list(reference), "suites": told, "least_usd": least,
-            "most_usd": most, "unknown": unknown}  # fmt: skip
+    # `floor`: as it was called once, for programs that read --json.
+    return {
+        "rule": {**asdict(rule), "floor": rule.control_share}, "reference": reference and list(reference),
+        "suites": told, "least_usd": least, "most_usd": most, "unknown": unknown,
+    }  # fmt: skip
 
 
 def _at_least(one: SuiteRace, column: int) -> Iterable[str]:

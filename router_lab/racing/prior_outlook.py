@@ -60,9 +60,7 @@ def _range(dollars: Sequence[float]) -> list[float]:
 
 def render_prior(outlook: Mapping[str, Any]) -> list[str]:
     """The same in words."""
-    lines = [
-        f"  prior: {outlook['file']} says whom to put forward first and has no part in any test",
-    ]
+    lines = [f"  prior: {outlook['file']} says whom to put forward first and has no part in any test"]
     for suite in outlook["suites"]:
         lines += [
             f"    {suite['suite']}: {_starts(suite['stand_ins'])}",

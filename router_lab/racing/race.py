@@ -165,7 +165,7 @@ class Race:
         A statement about the grid, as `cannot_pass`.
         """
         seems = self._standing()
-        target = self._target(seems)
+        target = seems.target(self.nominated)
         if target is None or not self.waiting.any():
             return []
         means = cluster_means(quality, clusters)
@@ -191,7 +191,7 @@ class Race:
         floor = np.where(self._cheaper, 0.0, self.rule.margin)  # [k, j]
         open_ = self.running[:, None] & ~np.eye(len(self.racing), dtype=bool)
         if self.reference is not None:
-            open_ &= self._cheaper | (np.arange(len(self.racing)) == self.reference)[:, None]
+            open_ &= self._cheaper | self._judged(self.racing)[:, None]
         lead = np.where(open_, before[:, :, None] - before[:, None, :] - floor, -np.inf)
         opponent = lead.argmax(axis=1)  # [G, j]
         promising = np.take_along_axis(lead, opponent[:, None, :], axis=1)[:, 0, :] > 0
@@ -219,11 +219,8 @@ class Race:
     def _told(self, column: int, shown: bool, cannot_pass: bool) -> Exit:
         """The reason in words: who leads the one that leaves, and whether that one is cheaper."""
         if cannot_pass:
-            return Exit(
-                column,
-                Reason.CANNOT_PASS,
-                next(n.opponent for n in self._nominations if n.cannot_pass[column]),
-            )
+            by = next(n.opponent for n in self._nominations if n.cannot_pass[column])
+            return Exit(column, Reason.CANNOT_PASS, by)
         if not shown:
             assert self.reference is not None
             return Exit(column, Reason.DEARER, self.reference)
@@ -318,27 +315,21 @@ class Race:
             Nomination(nominees, opponent, errors, rule.margin, rule.confidence, self._looks, self._quality)
         )
 
-    def _target(self, seems: Standing) -> int | None:
-        return seems.target(self.nominated)
-
     def _not_needed(self, seems: Standing) -> Mask:
         """[c] who waits: the dear while scouts are looked at; then who is dearer than the target,
         if both it and the first of its nomination are matched with it, or need not be because a
         reference is named."""
+        nobody = np.zeros(len(self.racing), bool)
         if not self._nominations:
-            return (
-                seems.after_scouts() if self._looks and self._screening else np.zeros(len(self.racing), bool)
-            )
-        target = self._target(seems)
+            return seems.after_scouts() if self._looks and self._screening else nobody
+        target = seems.target(self.nominated)
         if target is None:
-            return np.zeros(len(self.racing), bool)
+            return nobody
         waits = self.racing & self._cheaper[target]
         if self.reference is not None:
             waits[self.reference] = False
             return np.asarray(waits)
         waits &= np.any([nomination.matched(target) for nomination in self._nominations], axis=0)
-        if (seems.below(target) & self.racing).any():
-            waits[[n.opponent for n in self._nominations if target in n.columns]] = (
-                False  # others must reach it
-            )
+        if (seems.below(target) & self.racing).any():  # who must reach the opponents
+            waits[[n.opponent for n in self._nominations if target in n.columns]] = False
         return np.asarray(waits)

@@ -104,29 +104,29 @@ def rehearse(
     reference = one.race.reference
     named = None if reference is None else columns.index(reference)
     clusters = len(one.ends)
-    spent: list[tuple[float, float]] = []
+    first = max(1, int(np.searchsorted(one.ends, one.sizes[0], side="right")))
+    with_prior, without = list[float](), list[float]()
     grid, settled, forward = 0.0, 0, Counter[Candidate]()
     for _ in range(REPLAYS):
         half = np.array_split(rng.permutation(len(quality)), 2)
         expects = _prior(one, columns, quality[half[0]])
         rows = rng.choice(half[1], clusters)
         q, c = _filled(quality[rows], rng), _filled(cost[rows], rng)
-        seed, dollars = int(rng.integers(2**32)), []
-        for prior in (expects, None):
-            run = replay_race(
-                q, c, np.arange(clusters), rule, np.random.default_rng(seed),
-                first=max(1, int(np.searchsorted(one.ends, one.sizes[0], side="right"))), reference=named,
+        seed = int(rng.integers(2**32))
+        run, plain = (
+            replay_race(
+                q, c, np.arange(clusters), rule, np.random.default_rng(seed), first=first, reference=named,
                 batch=batch, prior=prior,
-            )  # fmt: skip
-            dollars.append(float((c * run.ran).sum()))
-            if len(dollars) == 1:
-                settled += run.winner is not None
-                forward.update(one.candidates[columns[k]] for k in run.nominated[:1])
-        spent.append((dollars[0], dollars[1]))
+            )
+            for prior in (expects, None)
+        )  # fmt: skip
+        with_prior.append(float((c * run.ran).sum()))
+        without.append(float((c * plain.ran).sum()))
+        settled += run.winner is not None
+        forward.update(one.candidates[columns[k]] for k in run.nominated[:1])
         grid += float(c.sum()) / REPLAYS
-    first, second = zip(*spent, strict=True)
     unknown = tuple(who for k, who in enumerate(one.candidates) if k not in columns)
-    return Guess(one.suite, first, second, grid, settled, dict(forward), unknown)
+    return Guess(one.suite, tuple(with_prior), tuple(without), grid, settled, dict(forward), unknown)
 
 
 def _prior(one: SuiteRace, columns: list[int], earlier: Floats) -> Prior | None:

@@ -31,8 +31,9 @@ STAKES = np.array([0.02, 0.03472, 0.06027, 0.10462, 0.18161, 0.31526, 0.54726, 0
 """Shares of the capital staked, each with an eighth of it, in even ratios: some stake is always
 near the best one."""
 
-BURN_IN = 10
-"""Clusters before dollars are compared: the central limit theorem needs some."""
+BURN_IN, TIGHTEST = 10, 100
+"""Clusters before dollars are compared, for the central limit theorem needs some; and those at
+which their bound is tightest."""
 
 
 def log_growth(differences: Any, floor: Any) -> Floats:
@@ -49,20 +50,21 @@ def log_growth(differences: Any, floor: Any) -> Floats:
     return np.asarray(log1p(STAKES.reshape(-1, *(1,) * gains.ndim) * gains).sum(axis=1))
 
 
-def log_mean(logs: object, axis: int = 0) -> Floats:
-    """log of the mean of `exp(logs)` along `axis`, without overflow; -inf counts as nothing."""
+def log_mean(logs: object) -> Floats:
+    """log of the mean of `exp(logs)` over the first axis, without overflow; -inf counts as
+    nothing."""
     values = np.asarray(logs, dtype=np.float64)
-    most = values.max(axis=axis, keepdims=True)
+    most = values.max(axis=0)
     above = np.where(most > -np.inf, values - np.where(most > -np.inf, most, 0.0), -np.inf)
-    return np.asarray(most.squeeze(axis) + log(exp(above).mean(axis=axis)))
+    return np.asarray(most + log(exp(above).mean(axis=0)))
 
 
-def asymptotic_reach(count: int, alpha: float, best_at: int = 100) -> float:
+def asymptotic_reach(count: int, alpha: float) -> float:
     """How many standard deviations of a cluster a lower bound lies below the mean of `count`
-    clusters, so that it holds at all looks together with probability 1 - alpha, asymptotically.
-    alpha below .3. `best_at`: number of clusters at which the bound is tightest."""
+    clusters, so that it holds at all looks together with probability 1 - alpha, asymptotically;
+    it is tightest at TIGHTEST. alpha below .3."""
     wide = -2 * float(log(2 * alpha))
-    rho2 = (wide + float(log(wide)) + 1) / best_at
+    rho2 = (wide + float(log(wide)) + 1) / TIGHTEST
     scaled = count * rho2 + 1
     return sqrt(2 * scaled / (count * count * rho2) * float(log1p(sqrt(scaled) / (2 * alpha))))
 
@@ -88,8 +90,9 @@ class Tally:
 
     def __init__(self, columns: int) -> None:
         self.rows = 0
-        self.total, self.squares, self.count = np.zeros(columns), np.zeros(columns), np.zeros(columns)
-        self.gaps, self.gap_squares, self.both = (np.zeros((columns, columns)) for _ in range(3))
+        self._each, self._pairs = np.zeros((3, columns)), np.zeros((3, columns, columns))
+        self.total, self.squares, self.count = self._each
+        self.gaps, self.gap_squares, self.both = self._pairs
 
     def add(self, means: Floats) -> None:
         """Take in cluster means [G, c]; NaN = not run."""
@@ -112,24 +115,16 @@ class Tally:
         pair = np.minimum(weights[:, None], weights) / np.maximum(other.both, 1)
         found = Tally(len(weights))
         found.rows = self.rows
-        found.total = self.total + each * other.total
-        found.squares = self.squares + each * other.squares
-        found.count = self.count + each * other.count
-        found.gaps = self.gaps + pair * other.gaps
-        found.gap_squares = self.gap_squares + pair * other.gap_squares
-        found.both = self.both + pair * other.both
+        found._each[:] = self._each + each * other._each
+        found._pairs[:] = self._pairs + pair * other._pairs
         return found
 
     def take(self, columns: Sequence[int]) -> Tally:
         """Of these columns alone."""
-        found, pairs = Tally(len(columns)), np.ix_(columns, columns)
+        found = Tally(len(columns))
         found.rows = self.rows
-        found.total, found.squares, found.count = (
-            values[columns] for values in (self.total, self.squares, self.count)
-        )
-        found.gaps, found.gap_squares, found.both = (
-            values[pairs] for values in (self.gaps, self.gap_squares, self.both)
-        )
+        found._each[:] = self._each[:, columns]
+        found._pairs[:] = self._pairs[:, columns][:, :, columns]
         return found
 
     def mean(self, empty: float) -> Floats:

@@ -89,7 +89,7 @@ class Standing:
             return np.zeros(len(known), bool)
         if self.named:
             scouts[self.leader] = True
-        return np.asarray(self.racing & ~scouts)
+        return self.racing & ~scouts
 
     def _likeliest(self, among: Mask) -> int | None:
         able = among & (self.within >= LIKELY)

@@ -140,8 +140,7 @@ def suite_race(
     """A race that has not begun. samples, clusters: their ids and clusters in the suite's own
     order; reference: the column that is named; first: samples of the first wave; seed: draws the
     control share; batch: in few waves; earlier: what the last sweep showed."""
-    codes = {name: code for code, name in enumerate(dict.fromkeys(clusters))}
-    order, ends = whole_clusters(np.array([codes[name] for name in clusters]))
+    order, ends = whole_clusters(np.array(clusters, object))
     control = [in_share(seed, suite, clusters[i], rule.control_share) for i in order]
     sizes = waves(first, ends, batch=batch)
     expected = None if earlier is None else earlier.expected(
