@@ -83,6 +83,8 @@ def test_another_models_answer_is_the_candidates_in_no_place(known_at: str, tmp_
     else:
         taken = found.take("1", stream=False)
         assert taken is kept
+        kept.turn.replaced("cheap-openai_chat")  # another deployment of its own group
+        assert kept.turn.told.answered_by is None
         kept.turn.replaced("elsewhere")
         assert not kept.turn.judged and kept.turn.answered(read("openai_chat", {"usage": usage})) is None
         found.tell("1", kept.turn.told)
