@@ -139,7 +139,7 @@ def _differences(begun: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ]  # fmt: skip
     if begun["reference"] != now["reference"]:
         told.append(
-            f"`race.reference` was {_candidate(begun['reference'])}, is {_candidate(now['reference'])}"
+            f"`race.reference` was {_reference(begun['reference'])}, is {_reference(now['reference'])}"
         )
     if begun.get("prior") != now.get("prior"):
         told.append(f"`race.prior` {_prior(begun.get('prior'))}, {_prior(now.get('prior'), now=True)}")
@@ -154,14 +154,14 @@ def _differences(begun: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 def _changed(suite: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     told = []
-    before, after = ([tuple(one) for one in terms["candidates"]] for terms in (was, now))
-    names = {tuple(one[:2]) for one in before}, {tuple(one[:2]) for one in after}
-    for word, those in (("has no", names[0] - names[1]), ("has a new candidate", names[1] - names[0])):
-        told += [f"suite `{suite}` {word} {_candidate(one)}" for one in sorted(those, key=str)]
-    settings = {one[:2]: one[2] for one in before}
+    before, after = (
+        {Candidate(*who): sha for *who, sha in terms["candidates"]} for terms in (was, now)
+    )  # with the hash of their settings
+    told += [f"suite `{suite}` has no {one}" for one in sorted(before.keys() - after.keys())]
+    told += [f"suite `{suite}` has a new candidate {one}" for one in sorted(after.keys() - before.keys())]
     told += [
-        f"suite `{suite}`: the settings of {_candidate(one)} changed"
-        for one, sha in ((one[:2], one[2]) for one in after) if one in settings and settings[one] != sha
+        f"suite `{suite}`: the settings of {one} changed"
+        for one, sha in after.items() if before.get(one, sha) != sha
     ]  # fmt: skip
     if was["samples"] != now["samples"]:
         told.append(f"suite `{suite}` had {was['samples']} samples, has {now['samples']}")
@@ -181,5 +181,5 @@ def _prior(identity: Mapping[str, Any] | None, now: bool = False) -> str:
     return f"{is_} a file of sha256 {identity['sha256'][:16]}" + (f" with was {{{was}}}" if was else "")
 
 
-def _candidate(pair: Sequence[str | None] | None) -> str:
-    return "the best candidate" if pair is None else str(Candidate(str(pair[0]), pair[1]))
+def _reference(who: Sequence[str] | None) -> str:
+    return "the best candidate" if who is None else str(Candidate(*who))

@@ -7,7 +7,9 @@ Replay: per data set, all suites as one, the smallest margin at which the full g
 (to half a point, and among the round margins of MARGINS), then the dollars of a race at that margin to the same
 decision: the winner it settles on, or the routing table on what it ran. Error 10 %, a control share of 10 %.
 explained: the share of the variance of the deciding difference, by cluster, that the outcomes of all but the reference
-predict, each fold by the others.
+predict, each fold by the others. floor: what no sequential test of the deciding pair undercuts on average, in dollars of
+the grid: of clusters drawn one by one that are as far apart as the grid's, at an error of 10 %, deciding as the grid in
+95 % (Wald 1945, Annals of Mathematical Statistics 16), at the price of these two alone.
 `--only pairs`: the same on the two candidates of routellm_binary at RouteLLM's prices. `--only six`: at the smallest
 margin certified, these three, cascade_llama, agent_context and routellm_binary (both suites as one), and their mean; the
 design of races has not looked at the last three.
@@ -52,6 +54,8 @@ DATA = Path(os.environ.get("ROUTER_LAB_BENCH_DATA", ROOT.parent / "shared" / "da
 FINE = tuple(np.arange(1, 101) / 200)
 MARGINS = (0.01, 0.02, 0.03, 0.05, 0.075, 0.10)
 CONFIDENCE = 0.90
+AGREES = 0.95
+"""How often a race is to decide as the grid does."""
 CONSTANTS = {"SURE": standing, "POWER": alpha_spending, "STEP": order}
 Data = tuple[Floats, Floats, NDArray[np.int64], list[str]]
 """Quality and dollars [n, c], clusters [n], names of the candidates."""
@@ -64,6 +68,7 @@ COLUMNS_OF = (
     ("highest", 8),
     ("same", 6),
     ("explained", 11),
+    ("floor", 7),
 )
 HEAD = f"{'data':24}" + "".join(f"{name:>{width}}" for name, width in COLUMNS_OF) + "  decision"
 
@@ -110,6 +115,17 @@ def _explained(quality: Floats, group: NDArray[np.int64], decision: int, referen
     difference = means[:, decision] - means[:, reference]
     found = best_regression(difference, every > 0, every, [features(others)], fold)
     return float(1 - found.left / difference.var())
+
+
+def _floor(
+    quality: Floats, cost: Floats, group: NDArray[np.int64], decision: int, reference: int, margin: float
+) -> float:
+    means = cluster_means(quality, np.unique(group, return_inverse=True)[1])
+    gain = means[:, decision] - means[:, reference] + margin
+    z = float(gain.mean() / (gain.std(ddof=1) / np.sqrt(len(gain))))
+    error, missed = 1 - CONFIDENCE, 1 - AGREES
+    information = (1 - missed) * np.log((1 - missed) / error) + missed * np.log(missed / (1 - error))
+    return float(min(1.0, 2 * information / z**2) * cost[:, [decision, reference]].sum() / cost.sum())
 
 
 def sets_of(files: Sequence[Path]) -> dict[str, Data]:
@@ -167,6 +183,7 @@ def _replayed(
         print(f"{name:24}{kind:>9}{'-':>8}{who:>11}   certifies nothing: reported, not counted")
         return None
     shares, same, told = [], [], _explained(quality, group, decision, reference)
+    floor = _floor(quality, cost, group, decision, reference, margin)
     for seed in range(orders):
         rng = np.random.default_rng(seed)
         shuffled = rng.permutation(len(quality))
@@ -177,7 +194,7 @@ def _replayed(
         same.append(_raced_decision(run, q, c, g, reference if named else None, margin) == decision)
     print(
         f"{name:24}{kind:>9}{100 * margin:8.1f}{who:>11}{np.mean(shares):8.2f}{min(shares):8.2f}{max(shares):8.2f}"
-        f"{np.mean(same):6.0%}{told:11.2f}  {names[decision]} for {names[reference]}", flush=True,
+        f"{np.mean(same):6.0%}{told:11.2f}{floor:7.2f}  {names[decision]} for {names[reference]}", flush=True,
     )  # fmt: skip
     return float(np.mean(shares))
 

@@ -91,6 +91,15 @@ def test_each_part_that_differs_is_named_with_what_it_was_and_is() -> None:
     ]  # fmt: skip
     changed = terms(candidates=[["m", None, "9"], ["n", "low", "2"]])
     assert _differences(terms(), changed) == ["suite `s`: the settings of m changed"]
+    harness = [["m", None, "1"], ["n", "low", "lean", "2"]]
+    assert _differences(terms(candidates=harness), terms(candidates=[["m", None, "1"], ["n", "low", "lean", "3"]])) == [
+        "suite `s`: the settings of n @ low + lean changed"
+    ]
+    assert _differences(terms(), terms(candidates=harness)) == [
+        "suite `s` has no n @ low", "suite `s` has a new candidate n @ low + lean",
+    ]  # fmt: skip
+    named = {**terms(), "reference": ["n", "low", "lean"]}
+    assert _differences(named, terms()) == ["`race.reference` was n @ low + lean, is the best candidate"]
     swapped = terms(candidates=[["n", "low", "2"], ["m", None, "1"]])
     assert _differences(terms(), swapped) == ["suite `s` lists its candidates in another order"]
     assert _differences({**terms(), "suites": {}}, terms()) == ["suite `s` was not there"]
