@@ -92,9 +92,9 @@ def test_each_part_that_differs_is_named_with_what_it_was_and_is() -> None:
     changed = terms(candidates=[["m", None, "9"], ["n", "low", "2"]])
     assert _differences(terms(), changed) == ["suite `s`: the settings of m changed"]
     harness = [["m", None, "1"], ["n", "low", "lean", "2"]]
-    assert _differences(terms(candidates=harness), terms(candidates=[["m", None, "1"], ["n", "low", "lean", "3"]])) == [
-        "suite `s`: the settings of n @ low + lean changed"
-    ]
+    assert _differences(
+        terms(candidates=harness), terms(candidates=[["m", None, "1"], ["n", "low", "lean", "3"]])
+    ) == ["suite `s`: the settings of n @ low + lean changed"]
     assert _differences(terms(), terms(candidates=harness)) == [
         "suite `s` has no n @ low", "suite `s` has a new candidate n @ low + lean",
     ]  # fmt: skip
