@@ -186,7 +186,8 @@ def _streamed(job: Job, resource: Any, original: Method, /, **body: Any) -> Any:
     turn.reserve()  # before the caller enters it, as everywhere
     with _failing(turn):
         manager = marked(telling(own.stream(**job.request(turn, body)[0])), turn.told)
-        weakref.finalize(manager, _given_back, turn, entered).atexit = False
+        with contextlib.suppress(TypeError):  # somebody else's, in the SDK's place, may take no reference
+            weakref.finalize(manager, _given_back, turn, entered).atexit = False
         return manager
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 STREAMED = "off: the answer is streamed"
 """Why nothing was judged: what is shown as it comes cannot be taken back."""
-REPLACED = "off: another model answered"
+ANOTHERS = "off: another model answered"
 HEADER_CHARS = 400
 _plain = re.compile("[ -~]*").fullmatch
 _NAMES = "model effort revision code reason stages escalation left-out id answered-by"
@@ -163,7 +163,7 @@ class Turn:
         reason = decision.reason + (f"; {request.said}" if request.said else "")
         if self._by is not None:
             reason = f"{self._by} answered in its place, to which the gateway fell back by itself; decided: {reason}"
-            escalation = REPLACED if decision.chain else escalation
+            escalation = ANOTHERS if decision.chain else escalation
         if self._short is not None:
             reason += f"; what is left of the budget cuts its answer at {self._short:,} tokens"
         who = decision.candidate

@@ -284,7 +284,7 @@ class DecisionLog:
 
 
 def _replaced(row: dict[str, Any], by: str) -> dict[str, Any]:
-    """Of somebody else's answer: who gave it, and nothing that was predicted or is known of him."""
+    """Of another model's answer: which gave it, and nothing that was predicted."""
     reason = f"the gateway fell back to {by}, which answered in the place of {row['model']}"
     kept = {key: row[key] for key in ("kind", "id", "time", "suite", "tier", "revision")}
     nothing = {"effort": None, "quality": None, "cost_usd": None}

@@ -11,7 +11,7 @@ from router_lab.runtime.model import Candidate
 ESCALATED = "escalated"
 """The code of a decision that was made because an answer was not kept."""
 REPLACED = "replaced"
-"""The code of a row of somebody whom no decision names: a gateway fell back to him by itself."""
+"""The code of a row of a model that no decision names: a gateway fell back to it by itself."""
 TOTALS = ("cost_usd", "paid_usd", "latency_s", "turns")
 """Columns of an outcome that count every candidate that was asked."""
 

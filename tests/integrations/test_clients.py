@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("openai")
 pytest.importorskip("anthropic")
+import anthropic
 from anthropic import Anthropic, AsyncAnthropic
 from openai import AsyncOpenAI, InternalServerError, OpenAI
 
@@ -218,6 +219,16 @@ def test_an_answer_that_is_not_kept_is_never_seen(api: str, provider: Provider) 
     assert found is not None and (found.code, found.stages) == ("escalated", (Candidate("cheap"),))
     keeping = wrap(client(provider, api), chained(api, gain=-1.0))
     assert text_of(api, ask(keeping, api, EASY)) == "cheap-1 says so"  # its signals were there
+
+
+def test_a_stream_in_the_sdks_place_that_takes_no_reference_is_given_on(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a tracer may put it there."""
+    monkeypatch.setattr(anthropic.resources.messages.Messages, "stream", lambda self, **asked: (1, 2))
+    client = wrap(Anthropic(api_key="x", base_url=provider.root, max_retries=0), choosing())
+    asked = {"model": "router_lab/triage", "max_tokens": 99, "messages": [{"role": "user", "content": EASY}]}
+    assert client.messages.stream(**asked) == (1, 2)  # type: ignore[comparison-overlap]
 
 
 def test_a_stream_that_nobody_enters_spends_nothing(provider: Provider) -> None:
