@@ -14,13 +14,13 @@ import signal
 import socket
 import struct
 import tempfile
-import threading
 import time
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
+from tests.servers.many import ManyServer
 from tests.servers.meter import Tariff, Usage
 from tests.servers.wires import Chat
 
@@ -150,10 +150,8 @@ def _serve(address: Path, books: Path, delay: float) -> None:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    server.handle_error = lambda *_: None  # type: ignore[method-assign]
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    server = ManyServer(("127.0.0.1", 0), Handler)
+    server.start()
     written = address.with_name("written")
     written.write_text(f"http://127.0.0.1:{server.server_port}/v1")
     written.rename(address)

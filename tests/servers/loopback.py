@@ -14,10 +14,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from tests.servers import wires
+from tests.servers.many import ManyServer
 from tests.servers.meter import Tariff, Usage
 
 ONCE = ("429", "500", "529", "cut", "malformed", "hang")
@@ -51,14 +52,10 @@ class Loopback:
         self.answered: Counter[str] = Counter()
         self._tries: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
-        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients are killed on purpose
+        self._server = ManyServer(("127.0.0.1", 0), _handler(self))
 
     def __enter__(self) -> Loopback:
-        threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-        ).start()
+        self._server.start()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -9,7 +9,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from router_lab.runtime.errors import InputError
 from router_lab.tracking import runs
 from router_lab.tracking.store import open_client
 from router_lab.tracking.uri import artifact_location, database_path, shown, store_uri
+from tests.servers.many import served
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -164,18 +165,12 @@ def answering(
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        if wait is not None:
-            wait.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with served(Handler) as server:
+        try:
+            yield server.server_address[1]
+        finally:
+            if wait is not None:
+                wait.set()
 
 
 def one_line(uri: str) -> str:
