@@ -5,8 +5,9 @@ end of a grid it needs about twice the samples of a single test. Where the numbe
 come is known, the error can be spent over the looks instead (Lan & DeMets 1983, "Discrete
 sequential boundaries for clinical trials", Biometrika 70; Kim & DeMets 1987, the same journal 74,
 for powers of time), evenly here: a candidate that is far ahead is shown early, and the last look
-still is not far from a single test. As with the t test of a certificate, validity is that of the
-central limit theorem.
+still is not far from a single test. What a look has seen is judged by the bound of a certificate
+(`router_lab.metrics.bound`), on whose scale a boundary is a chance: sums of rare losses reach a
+normal boundary far too often. How often all of it errs is measured (`make bench-race`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from router_lab.metrics.steady import SQRT_2PI, Floats, Mask, exp, log, normal_below, normal_quantile, t_below
+from router_lab.metrics.bound import Spread, caution_at, p_values
+from router_lab.metrics.steady import SQRT_2PI, Floats, Mask, exp, log, normal_below
 
 POWER = 1.0
 """Share of the error that is spent by time t of the way: t to this power."""
@@ -87,36 +89,19 @@ def _spent(times: Floats) -> Floats:
     return exp(POWER * log(times))
 
 
-def scores(total: Floats, squares: Floats, count: Floats) -> Floats:
-    """Normal scores [...] of sums of `count` gains with these sums of squares; -inf with fewer
-    than two.
+def scored(gap: Floats, spread: Spread, known: Floats, needed: Floats) -> Mask:
+    """[c] whether means of `known` clusters, `gap` above a floor, are as surely above it as normal
+    scores of `needed` > 0 say; inf = no test.
 
-    Two pseudo-observations of +1 and -1 are added to the variance, as in `clustered_mean`, so that
-    ties alone do not look certain, and t distributions are turned into normal ones.
+    p-values are asked for only where somebody is near: no bound is closer than `needed` errors with
+    the least caution.
     """
-    known, t = _statistics(total, squares, count)
-    judged = -normal_quantile(np.maximum(t_below(known - 1, -t), 1e-300))
-    return np.where(count >= 2, judged, -np.inf)
-
-
-def scored(total: Floats, squares: Floats, count: Floats, needed: Floats) -> Mask:
-    """Whether `scores` are at least `needed` > 0, without them where nobody is near: a t above 0 is
-    never below its normal score."""
-    near = (count >= 2) & (_statistics(total, squares, count)[1] >= needed)
-    return np.asarray(near & (scores(total, squares, count) >= needed)) if near.any() else near
-
-
-def _statistics(total: Floats, squares: Floats, count: Floats) -> tuple[Floats, Floats]:
-    """How many gains [...], 2 at least, and the t statistic of their mean."""
-    known, scatter = scattered(total, squares, count)
-    return known, total / np.sqrt((scatter + 2 / known) * known)
-
-
-def scattered(total: Floats, squares: Floats, count: Floats) -> tuple[Floats, Floats]:
-    """How many gains [...], 2 at least, and their variance."""
-    known = np.maximum(count, 2.0)
-    mean = total / known
-    return known, np.maximum(squares / known - mean * mean, 0.0) * known / (known - 1)
+    error = np.sqrt(spread.square + caution_at(0.5) * spread.size * spread.size)
+    near = np.asarray((known >= 2) & (gap >= needed * error))
+    if near.any():
+        chance = p_values(gap[near], Spread(*(one[near] for one in spread)), known[near] - 1)
+        near[near] = chance <= normal_below(-needed[near])
+    return near
 
 
 def _apart(times: Sequence[float] | Floats) -> list[int]:

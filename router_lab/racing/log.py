@@ -26,7 +26,7 @@ from router_lab.runtime.reading import read_regular
 NAME = "race.jsonl"
 DAMAGED = (LookupError, TypeError, ValueError, AttributeError)
 """What JSON of another shape than asked for raises."""
-FORMAT = 3
+FORMAT = 4
 """Of the rules in `race.jsonl`: a race begun under others cannot be continued, for its waves and
 bounds differ."""
 AFRESH = (

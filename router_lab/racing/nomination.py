@@ -13,12 +13,13 @@ Berger 1982).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
+from math import prod, sqrt
 
 import numpy as np
 
-from router_lab.metrics.steady import Floats, Mask, normal_quantile
-from router_lab.racing.alpha_spending import LEAST, backward, scattered
+from router_lab.metrics.bound import Spread, reach
+from router_lab.metrics.steady import Floats, Mask
+from router_lab.racing.alpha_spending import LEAST, backward, scored
 from router_lab.racing.sequential import Sums, Tally
 
 EARLY = 0.1
@@ -64,7 +65,7 @@ class Nomination:
         self.matches: list[Match] = []
         self.opponent, self.start = opponent, past.rows
         self._errors, self._margin, self._race = errors, margin, looks
-        self._passes, self._unable = map(float, normal_quantile([confidence, errors[1]]))
+        self._confidence = confidence
         self._looks = tuple(look - self.start for look in looks if look > self.start)
         self._reach, self._now = Sums(len(past.count)), 0
         self._lead = past.gaps[opponent] + margin * past.both[opponent]
@@ -121,14 +122,15 @@ class Nomination:
         bound = backward(self._looks, self._errors[1])[self._looks.index(self._now)]
         if not np.isfinite(bound):
             return none
-        known, scatter = scattered(sums.total, sums.squares, sums.count)
-        open_ = np.sqrt(scatter * total + 2)
-        # The sum of leads over minus the margin that the grid asks for, and less than nearly any
-        # best one will have.
-        passing = self._passes * open_
-        best = self._margin * total + self._unable * open_
-        required = np.minimum(passing, best) - self._lead
-        short = required * self._now / self._looks[-1] - sums.total
-        spread = np.sqrt((scatter + 2 / known) * self._now * (1 - self._now / self._looks[-1]))
+        # The mean lead over minus the margin that the grid asks for, and less than nearly any best
+        # one will have.
+        below, left = sums.below(), 1 - self._now / self._looks[-1]
+        grid = below.grown(total / sums.known)
+        passing = reach(grid, total - 1, self._confidence)
+        best = self._margin - reach(grid, total - 1, 1 - self._errors[1])
+        required = (np.minimum(passing, best) * total - self._lead) / self._looks[-1]
+        short = required - sums.total / self._now
+        above = Spread(below.square, -below.lost, below.size)
         complete = self._complete & (sums.count >= KNOWN * self._now)
-        return np.asarray(complete & (short >= bound * spread))
+        far = scored(short / sqrt(left), above, sums.count, np.full(len(short), bound))
+        return np.asarray(complete & far)

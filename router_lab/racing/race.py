@@ -29,13 +29,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, prod, sqrt
+from math import ceil, prod
 from typing import NamedTuple
 
 import numpy as np
 
-from router_lab.metrics.steady import Floats, Ints, Mask, normal_quantile
-from router_lab.racing.alpha_spending import LEAST, scores
+from router_lab.metrics.steady import Floats, Ints, Mask, log, normal_quantile
+from router_lab.racing.alpha_spending import LEAST, scored
 from router_lab.racing.elimination import Reason
 from router_lab.racing.nomination import Nomination
 from router_lab.racing.prior import Prior
@@ -74,11 +74,10 @@ def least_clusters(rule: RaceRule) -> int:
     """About how many clusters a suite needs for anything to be settled: ties alone, of two that
     are always alike.
 
-    n ties after the screening sum up to n margins, over the error sqrt(2) of two
-    pseudo-observations.
+    Among n ties after the screening ln(1 / error) losses may hide, and they sum up to n margins.
     """
     alpha = (1 - rule.confidence) * (1 - UNABLE - PRICING - LEAVING[2]) * FIRST
-    return SCREENING[0] + ceil(max(LEAST, -float(normal_quantile(alpha)) * sqrt(2) / rule.margin))
+    return SCREENING[0] + ceil(max(LEAST, -float(log(alpha)) / rule.margin))
 
 
 class Exit(NamedTuple):
@@ -172,7 +171,8 @@ class Race:
         last = Sums(means.shape[1])
         last.add(means[:, [target]] - means, -self.rule.margin, bets=False)
         level = self._error / max(1, int((self.price < self.price[seems.leader]).sum()))
-        passed = scores(last.total, last.squares, last.count) >= -float(normal_quantile(level))
+        needed = np.full(len(means[0]), -float(normal_quantile(level)))
+        passed = scored(last.total / last.known, last.below(), last.count, needed)
         rivals = self._judged(self.running)
         rivals[target] = False
         if not passed[rivals].all():

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from router_lab.metrics.bound import Spread
 from router_lab.metrics.steady import Floats, Ints, Mask, exp, log, log1p
 from router_lab.racing.alpha_spending import LEAST, forward, scored
 
@@ -144,10 +145,11 @@ class Tally:
 
 
 class Sums:
-    """Gains so far by column: their sums, squares, count, and the capital of bets on them."""
+    """Gains so far by column: their sums, squares, cubes, count, and the capital of bets on
+    them."""
 
     def __init__(self, columns: int) -> None:
-        self.total, self.squares, self.count = np.zeros(columns), np.zeros(columns), np.zeros(columns)
+        self.total, self.squares, self.cubes, self.count = np.zeros((4, columns))
         self.capital = np.zeros((len(STAKES), columns))
 
     def add(self, gaps: Floats, floor: Floats | float, bets: bool = True) -> None:
@@ -157,9 +159,23 @@ class Sums:
         gains = np.where(known, gaps - floor, 0.0)
         self.total += gains.sum(axis=0)
         self.squares += (gains * gains).sum(axis=0)
+        self.cubes += (gains * gains * gains).sum(axis=0)
         self.count += known.sum(axis=0)
         if bets:
             self.capital += log_growth(gaps, floor)
+
+    @property
+    def known(self) -> Floats:
+        """[c] how many gains, 2 at least."""
+        return np.maximum(self.count, 2.0)
+
+    def below(self) -> Spread:
+        """[c] what a lower bound of the mean gain is made of; one more cluster could lose 1."""
+        known = self.known
+        mean = self.total / known
+        variance = np.maximum(self.squares / known - mean * mean, 0.0) / (known - 1)
+        cubed = self.cubes / known - 3 * mean * self.squares / known + 2 * mean * mean * mean
+        return Spread(variance, -cubed / (known * known), 1 / known)
 
     def shown(
         self, alpha: float, early: float, looks: tuple[int, ...], now: int, before: Mask | bool = False
@@ -176,4 +192,5 @@ class Sums:
             return bets
         needed = bound * np.sqrt(looks[-1] / np.maximum(self.count, 1.0))
         tested = ~bets & (self.count >= LEAST)
-        return bets | scored(self.total, self.squares, self.count, np.where(tested, needed, np.inf))
+        needed = np.where(tested, needed, np.inf)
+        return bets | scored(self.total / self.known, self.below(), self.count, needed)

@@ -280,7 +280,7 @@ def test_a_race_begun_under_older_rules_is_refused_by_name(tmp_path: Path) -> No
             '{"race":1,"rule":{},"reference":null,"first":10,"suites":{}}\n'
         )
         with pytest.raises(
-            InputError, match=r"race.jsonl: was begun under rules 1 of racing, .* rules 3; use a new log"
+            InputError, match=r"race.jsonl: was begun under rules 1 of racing, .* rules 4; use a new log"
         ):
             run_sweep(file, tmp_path / "logs", race=options(), quiet=True)
         assert sum(len(server.requests) for server in servers) == 0

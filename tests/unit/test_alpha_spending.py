@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import ndtri
 
-from router_lab.racing.alpha_spending import backward, boundaries, forward, scored, scores
+from router_lab.metrics.bound import Spread, p_values
+from router_lab.metrics.steady import Floats, normal_below
+from router_lab.racing.alpha_spending import backward, boundaries, forward, scored
 from router_lab.racing.sequential import Sums
 
 
@@ -39,11 +41,35 @@ def test_what_a_grid_will_say_is_foretold_wrongly_no_more_often_than_set() -> No
     assert abs(crossed - 0.05) < 0.005
 
 
-def test_scores_count_two_pseudo_observations() -> None:
-    # 100 gains of .05: the sum 5 over sqrt(100 × (0 + 2 / 100)) is a t of 3.54, a normal score of 3.40 at 99 degrees.
-    found = scores(np.array([5.0]), np.array([0.25]), np.array([100.0]))
-    assert found[0] == pytest.approx(3.41, abs=0.02)
-    assert scores(np.zeros(1), np.zeros(1), np.ones(1))[0] == -np.inf
+def judged(*gains: list[float]) -> tuple[Floats, Spread, Floats]:
+    """Columns of gains over a floor of 0, as a look has them."""
+    sums = Sums(len(gains))
+    for column, values in enumerate(gains):
+        wave = np.full((len(values), len(gains)), np.nan)
+        wave[:, column] = values
+        sums.add(wave, 0.0)
+    return sums.total / sums.known, sums.below(), sums.count
+
+
+@pytest.mark.parametrize(
+    ("losses", "chance"),
+    # Of a hundred clusters that each gain .05 and 1 less where they are lost, five are lost at a mean of 0. The chance
+    # to see none of five is e^-5, one or none 6 e^-5, two at most 18.5 e^-5.
+    [(0, 0.00674), (1, 0.0404), (2, 0.1247)],
+)
+def test_rare_losses_are_shown_as_seldom_as_a_poisson_number_is_small(losses: int, chance: float) -> None:
+    gap, spread, known = judged([0.05] * (100 - losses) + [-0.95] * losses)
+    for factor, expected in ((0.8, False), (1.2, True)):
+        needed = -np.atleast_1d(ndtri(min(factor * chance, 0.49)))
+        assert scored(gap, spread, known, needed).tolist() == [expected], (losses, factor)
+
+
+def test_what_a_look_is_uncertain_by() -> None:
+    # Gains 1, 0, 0, -.6 (mean .1, deviations .9, -.1, -.1, -.7): squares 1.32 over 3 × 4, cubes .384 over 64.
+    _, spread, known = judged([1.0, 0.0, 0.0, -0.6])
+    assert known.tolist() == [4] and spread.size.tolist() == [0.25]
+    assert spread.square[0] == pytest.approx(1.32 / 12) and spread.lost[0] == pytest.approx(-0.384 / 64)
+    assert not scored(*judged([1.0]), np.array([0.1]))[0]  # one gain shows nothing
 
 
 GAINS = st.lists(
@@ -52,16 +78,15 @@ GAINS = st.lists(
 
 
 @given(gains=GAINS, beside=GAINS, near=st.floats(0.5, 1.5), further=st.floats(1e-3, 9))
-def test_scored_is_a_comparison_of_scores(
+def test_scored_is_a_comparison_of_p_values(
     gains: list[float], beside: list[float], near: float, further: float
 ) -> None:
-    kinds = [np.array(gains), np.array(beside), np.zeros(30)]
-    total, squares = (np.array([f(one) for one in kinds]) for f in (np.sum, lambda one: (one * one).sum()))
-    count = np.array([float(len(one)) for one in kinds])
-    found = scores(total, squares, count)
-    at = max(1e-3, near * float(found[0])) if np.isfinite(found[0]) else further
+    gap, spread, known = judged(gains, beside, [0.0] * 30)
+    found = np.where(known >= 2, p_values(gap, spread, np.maximum(known - 1, 1)), 1.0)
+    at = max(1e-3, -near * float(ndtri(np.clip(found[0], 1e-15, 0.49))))
     for needed in (np.full(3, at), np.full(3, further), np.full(3, np.inf)):
-        assert (scored(total, squares, count, needed) == (found >= needed)).all()
+        expected = found <= normal_below(-needed)
+        assert (scored(gap, spread, known, needed) == (expected & np.isfinite(needed))).all()
 
 
 def test_who_was_shown_stays_shown_and_is_not_tested_again() -> None:
