@@ -208,9 +208,9 @@ def test_a_dry_run_says_what_the_race_would_do(tmp_path: Path) -> None:
         assert said.exit_code == 0, said.output
         assert "race: for the cheapest candidate within 5 points of the best candidate" in said.output
         assert "of the whole grid, were it not a race, there is lacking:" in said.output
-        # 1.46 × sqrt(2) / .05 = 41.3 ties after a screening of 20.
+        # ln(1 / .0722) / .05 = 52.6 ties after a screening of 20.
         assert (
-            "60 clusters are too few for anything to be settled" in said.output and "about 62)" in said.output
+            "60 clusters are too few for anything to be settled" in said.output and "about 73)" in said.output
         )
         assert "echo: 3 candidates, 9 waves (samples 10, 13, 17, 22, … 60)" in said.output
         history = pd.DataFrame(
