@@ -33,8 +33,8 @@ def effort_table(outcomes: pd.DataFrame, confidence: float = CONFIDENCE) -> pd.D
     - model, effort, base: the two efforts compared;  suite;  n, clusters: common samples and
       groups of them
     - difference, low, high: mean paired difference in quality, effort − base, and its two-sided
-      interval at `confidence`, by cluster (t distribution; two pseudo-observations, so that no
-      small sample claims certainty)
+      interval at `confidence`, by cluster (`metrics.bound`, so that no small sample claims
+      certainty)
     - cost_ratio: what the effort costs as a multiple of the base
     - cut_off, base_cut_off: shares of the suite's answers that ended at max_tokens, by effort and
       by base; a loss where more was cut off may be the limit's
