@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from router_lab.metrics import steady
-from router_lab.metrics.steady import Floats
+from router_lab.metrics.steady import Floats, Ints
 
 ROUNDS = 6
 """Of the fixed point by which a p-value finds its own k."""
@@ -52,11 +52,21 @@ class Spread(NamedTuple):
         """Of `factor` times as many samples of the same kind."""
         return Spread(self.square / factor, self.lost / (factor * factor), self.size / factor)
 
+    def take(self, places: Ints) -> Spread:
+        """Of these of an array's."""
+        return Spread(self.square[places], self.lost[places], self.size[places])
+
 
 def reach(spread: Spread, df: Any, confidence: float) -> Any:
     """How far below the estimate its one-sided bound lies; df >= 1 degrees of freedom. confidence
     in [.5, 1)."""
     return _reach(spread, steady.t_quantiles(df, confidence), caution_at(confidence))
+
+
+def reach_at(spread: Spread, z: Any) -> Any:
+    """`reach` at the chance of a normal number above z >= 0, of infinitely many degrees of
+    freedom."""
+    return _reach(spread, z, caution(z))
 
 
 def _reach(spread: Spread, t: Any, k: Any) -> Any:

@@ -17,7 +17,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from router_lab.metrics.bound import Spread, caution_at, p_values
+from router_lab.metrics.bound import Spread, caution_at, p_values, reach_at
 from router_lab.metrics.steady import SQRT_2PI, Floats, Mask, exp, log, normal_below
 
 POWER = 1.0
@@ -94,14 +94,17 @@ def scored(gap: Floats, spread: Spread, known: Floats, needed: Floats) -> Mask:
     scores of `needed` > 0 say; inf = no test.
 
     p-values are asked for only where somebody is near: no bound is closer than `needed` errors with
-    the least caution.
+    the least caution, and that of a t is never closer than that of a normal number.
     """
     error = np.sqrt(spread.square + caution_at(0.5) * spread.size * spread.size)
-    near = np.asarray((known >= 2) & (gap >= needed * error))
-    if near.any():
-        chance = p_values(gap[near], Spread(*(one[near] for one in spread)), known[near] - 1)
-        near[near] = chance <= normal_below(-needed[near])
-    return near
+    near = np.flatnonzero((known >= 2) & (gap >= needed * error))
+    if len(near):
+        near = near[gap[near] >= reach_at(spread.take(near), needed[near])]
+    shown = np.zeros(len(gap), bool)
+    if len(near):
+        chance = p_values(gap[near], spread.take(near), known[near] - 1)
+        shown[near] = chance <= normal_below(-needed[near])
+    return shown
 
 
 def _apart(times: Sequence[float] | Floats) -> list[int]:

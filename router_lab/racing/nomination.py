@@ -131,6 +131,5 @@ class Nomination:
         required = (np.minimum(passing, best) * total - self._lead) / self._looks[-1]
         short = required - sums.total / self._now
         above = Spread(below.square, -below.lost, below.size)
-        complete = self._complete & (sums.count >= KNOWN * self._now)
-        far = scored(short / sqrt(left), above, sums.count, np.full(len(short), bound))
-        return np.asarray(complete & far)
+        asked = self._complete & (sums.count >= KNOWN * self._now) & ~self.cannot_pass
+        return scored(short / sqrt(left), above, sums.count, np.where(asked, bound, np.inf))
