@@ -2,9 +2,11 @@
 certificate.json.
 
 A policy decides without its certificate, so the runtime takes any object there; people and gates
-read it through this.
+read it through this. What it says to deploy, and who of those that a policy uses retires soon, is
+said here too.
 """
 
+from router_lab.certificate.advice import Advice, advice, deploy, refused, shown_to_lose, who_mixes
 from router_lab.certificate.baselines import Fixed, Mixed, Oracle, RandomMix, Reference
 from router_lab.certificate.chained import (
     ChainsLost,
@@ -17,6 +19,7 @@ from router_lab.certificate.chained import (
     WithoutCalls,
 )
 from router_lab.certificate.figures import Compared, Figure
+from router_lab.certificate.retiring import retiring_soon
 from router_lab.certificate.types import (
     Certificate,
     Diagnostics,
@@ -34,6 +37,7 @@ from router_lab.certificate.types import (
 )
 
 __all__ = [
+    "Advice",
     "Certificate",
     "ChainsLost",
     "ChainsShown",
@@ -62,4 +66,10 @@ __all__ = [
     "UnknownSuites",
     "Without",
     "WithoutCalls",
+    "advice",
+    "deploy",
+    "refused",
+    "retiring_soon",
+    "shown_to_lose",
+    "who_mixes",
 ]

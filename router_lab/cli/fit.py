@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from router_lab.certificate import Certificate, Figure, Refit
+from router_lab.certificate import Certificate, Figure, Refit, deploy, who_mixes
 from router_lab.cli.common import EXISTING_FILE, echo, json_option, print_json, print_path, step
 from router_lab.cli.describe_chains import chain_rows
 from router_lab.cli.describe_policy import escalates, fitted_by, reads, unasked_told, weight_of_vectors
 from router_lab.cli.looks import look_of_fit, looks_json
 from router_lab.cli.places import Place
-from router_lab.metrics import deploy, who_mixes
 from router_lab.runtime.artifact import refuse_file, save_revision
 from router_lab.runtime.errors import InputError
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from router_lab.certificate import Certificate
+from router_lab.certificate import Certificate, advice, shown_to_lose
 from router_lab.cli.common import (
     EXISTING_FILE,
     EXISTING_FOLDER,
@@ -23,7 +23,6 @@ from router_lab.cli.common import (
     step,
 )
 from router_lab.cli.looks import look_of_gate, looks_json
-from router_lab.metrics import advice, shown_to_lose
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
 from router_lab.runtime.model import Candidate, Prices

@@ -14,9 +14,8 @@ from pathlib import Path
 import pandas as pd
 
 from router_lab import tracking
-from router_lab.certificate import Certificate, Compared, Figure, SuiteRow
+from router_lab.certificate import Certificate, Compared, Figure, SuiteRow, deploy
 from router_lab.cli.common import echo, step
-from router_lab.metrics import deploy
 from router_lab.replay import Replay, replay
 from router_lab.report import candidate_table
 from router_lab.report.life import life_rows

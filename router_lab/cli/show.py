@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from router_lab.certificate import Certificate
+from router_lab.certificate import Certificate, deploy, who_mixes
 from router_lab.cli.common import EXISTING_FILE, EXISTING_FOLDER, echo, json_option, open_policy, print_json
 from router_lab.cli.describe_around import around_json, around_lines
 from router_lab.cli.describe_chains import chain_rows, piece_lines, stages_table
@@ -29,7 +29,6 @@ from router_lab.cli.describe_policy import (
 )
 from router_lab.cli.describe_release import release_json, release_of, release_told
 from router_lab.columns import aligned, named
-from router_lab.metrics import deploy, who_mixes
 from router_lab.runtime.points import (
     FEW,
     Assign,

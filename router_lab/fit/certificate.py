@@ -27,6 +27,7 @@ from router_lab.certificate import (
     TableRow,
     TestSplit,
     TwoPhase,
+    advice,
 )
 from router_lab.fit.choose import SHARE_DIGITS, Choice
 from router_lab.fit.evidence import Evidence, Goal
@@ -35,7 +36,6 @@ from router_lab.fit.problem import Problem, recorded
 from router_lab.fit.table import Cell
 from router_lab.metrics import (
     Estimate,
-    advice,
     certifiable_margin,
     clustered_mean,
     verdict,

@@ -13,13 +13,13 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from router_lab.certificate import Certificate
+from router_lab.certificate import Certificate, deploy, refused, retiring_soon
 from router_lab.config import Gate
 from router_lab.gates.arms import Arm, Moves, arm, change, moves, unused_rows
 from router_lab.gates.audit import judge_errors, shifted_difference, shifted_quality
 from router_lab.gates.measure import COMPARED, FACTS, MEASURED, Reading, expires_in_days, price_drift, priced
 from router_lab.gates.result import GateReport, Result
-from router_lab.metrics import Verdict, certifiable_margin, deploy, refused, retiring_soon, too_few, verdict
+from router_lab.metrics import Verdict, certifiable_margin, too_few, verdict
 from router_lab.metrics.paired import Mask, Paired, column_means
 from router_lab.metrics.verdict import MAX_INFRA, NO_EVIDENCE
 from router_lab.outcomes import outcomes_for

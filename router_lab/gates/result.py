@@ -57,8 +57,8 @@ class GateReport:
     smallest_margin: the smallest loss of quality against the reference that this many fresh rows
     could have shown absent. date: the day (ISO) that expiry and prices were looked at, so that the
     verdict can be computed again. certificate: the policy's own; deploy: what it says to deploy
-    (`metrics.advice`). judges: how audited judges err, by suite. retiring: sentences on who retires
-    soon.
+    (`certificate.advice`). judges: how audited judges err, by suite. retiring: sentences on who
+    retires soon.
     """
 
     policy: str

@@ -1,7 +1,6 @@
 """Numbers that a verdict may rest on: clustered intervals, one verdict rule, sample sizes, fronts
 and curves."""
 
-from router_lab.metrics.advice import Advice, advice, deploy, refused, shown_to_lose, who_mixes
 from router_lab.metrics.curves import (
     aiq,
     apgr,
@@ -21,7 +20,6 @@ from router_lab.metrics.estimate import (
     holm,
     paired_saving,
 )
-from router_lab.metrics.leaving import retiring_soon
 from router_lab.metrics.verdict import (
     MIN_CLUSTERS,
     Verdict,
@@ -39,10 +37,8 @@ from router_lab.metrics.verdict import (
 
 __all__ = [
     "MIN_CLUSTERS",
-    "Advice",
     "Estimate",
     "Verdict",
-    "advice",
     "aiq",
     "apart",
     "apgr",
@@ -53,7 +49,6 @@ __all__ = [
     "clustered_mean",
     "clustered_ratio",
     "cpt",
-    "deploy",
     "effective_number",
     "estimate_of_sums",
     "first_groups",
@@ -62,14 +57,10 @@ __all__ = [
     "non_decreasing_hull",
     "paired_saving",
     "pareto_front",
-    "refused",
-    "retiring_soon",
     "samples_needed",
-    "shown_to_lose",
     "too_few",
     "uneven",
     "uneven_told",
     "verdict",
     "weighted_quantile",
-    "who_mixes",
 ]

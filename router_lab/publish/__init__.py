@@ -18,8 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from router_lab.certificate import Certificate
-from router_lab.metrics import refused, retiring_soon
+from router_lab.certificate import Certificate, refused, retiring_soon
 from router_lab.publish.history import HISTORY, ReleaseRecord, history, rollback_targets
 from router_lab.publish.release_state import ReleaseState, current_release, read_release_state
 from router_lab.runtime import jsonio

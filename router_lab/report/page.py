@@ -10,8 +10,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from router_lab.certificate import Certificate, Figure
-from router_lab.metrics import deploy
+from router_lab.certificate import Certificate, Figure, deploy
 from router_lab.outcomes import validate_outcomes
 from router_lab.replay import Replay, replay
 from router_lab.report.bill_page import bill_section, tail_section, tokens_section

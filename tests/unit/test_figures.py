@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from scipy.special import stdtrit
 
-from router_lab.certificate import Certificate
+from router_lab.certificate import Certificate, advice
 from router_lab.cli.fit import summary
 from router_lab.cli.mirror import verdict_tags
 from router_lab.cli.show import show
@@ -22,7 +22,7 @@ from router_lab.config import Gate, Recipe
 from router_lab.fit import fit_policy
 from router_lab.gates import run_gates
 from router_lab.gates.judge import _beside, _signed
-from router_lab.metrics import Estimate, advice, apart, bounds_told, clustered_mean, verdict
+from router_lab.metrics import Estimate, apart, bounds_told, clustered_mean, verdict
 from router_lab.outcomes import validate_outcomes
 from router_lab.plan import plan
 from router_lab.replay import replay

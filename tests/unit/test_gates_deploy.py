@@ -14,10 +14,10 @@ import pytest
 from click.testing import CliRunner
 
 from router_lab import load_policy
+from router_lab.certificate import retiring_soon
 from router_lab.cli.gate import gate as command
 from router_lab.config import Gate
 from router_lab.gates import GateReport, run_gates
-from router_lab.metrics import retiring_soon
 from router_lab.outcomes import write_outcomes
 from router_lab.publish import history, publish, rollback
 from router_lab.runtime.artifact import save_revision

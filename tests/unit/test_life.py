@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from router_lab.certificate import Certificate, Figure, SuiteRow
+from router_lab.certificate import Certificate, Figure, SuiteRow, deploy
 from router_lab.cli.diff import _changes
 from router_lab.cli.gate import loosened
 from router_lab.cli.mirror import verdict_tags
@@ -26,7 +26,6 @@ from router_lab.fit.problem import prepare
 from router_lab.fit.retiring import warn_of_retirement
 from router_lab.fit.walk import walk
 from router_lab.gates.arms import arm, moves
-from router_lab.metrics import deploy
 from router_lab.metrics.paired import Recorded
 from router_lab.outcomes import OutcomeMatrix, validate_outcomes
 from router_lab.outcomes.kept import at_home, kept_to, places

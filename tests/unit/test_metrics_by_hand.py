@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from router_lab.certificate import Certificate, Figure, Mixed, PointShown, RandomMix, Reference, Rule
+from router_lab.certificate import Certificate, Figure, Mixed, PointShown, RandomMix, Reference, Rule, advice
+from router_lab.certificate.advice import lost_to_mix, shown_to_lose, who_mixes
 from router_lab.config import Gate
 from router_lab.gates.arms import arm
 from router_lab.gates.judge import (
@@ -35,8 +36,7 @@ from router_lab.gates.judge import (
 )
 from router_lab.gates.measure import Reading
 from router_lab.gates.result import GateReport, Result
-from router_lab.metrics import Estimate, advice, estimate_of_sums, paired_saving, verdict
-from router_lab.metrics.advice import lost_to_mix, shown_to_lose, who_mixes
+from router_lab.metrics import Estimate, estimate_of_sums, paired_saving, verdict
 from router_lab.metrics.bound import Spread, caution_at, growth_needed, reach, skewed
 from router_lab.metrics.curves import (
     aiq,

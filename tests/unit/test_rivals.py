@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
-from router_lab.certificate import Certificate
+from router_lab.certificate import Certificate, advice, who_mixes
 from router_lab.config import Recipe
 from router_lab.config.recipe import CandidateRef
 from router_lab.fit import fit_policy
@@ -30,7 +30,7 @@ from router_lab.fit.rivals import (
     without_gain,
 )  # fmt: skip
 from router_lab.fit.table import Cell, table_actions, without_suites
-from router_lab.metrics import advice, clustered_mean, who_mixes
+from router_lab.metrics import clustered_mean
 from router_lab.metrics.paired import Ints, Recorded
 from router_lab.metrics.steady import normal_quantile
 from router_lab.metrics.together import confidence_of_second

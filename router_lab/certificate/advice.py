@@ -6,7 +6,8 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
-from router_lab.certificate import Certificate, RandomMix
+from router_lab.certificate.baselines import RandomMix
+from router_lab.certificate.types import Certificate
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.shares import part
 from router_lab.runtime.standing import in_place
