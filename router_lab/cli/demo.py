@@ -204,7 +204,7 @@ def comparison(shown: Certificate) -> list[str]:
     nothing about them."""
     from router_lab.columns import aligned
     from router_lab.report.format import MISSING, cut_off, money, percent
-    from router_lab.report.policy import told
+    from router_lab.report.told import told
 
     mine = None if shown.reference is None else shown.reference.candidate
     base = shown.always.get(mine) if mine is not None else None
@@ -267,7 +267,7 @@ def gate(directory: Path, outcomes: pd.DataFrame) -> str:
     certify."""
     from router_lab.config import Recipe, load
     from router_lab.gates import run_gates
-    from router_lab.report.policy import least_told
+    from router_lab.report.told import least_told
 
     policy = load_policy(directory)
     result = run_gates(policy, outcomes, load(Recipe, RECIPE).gates)

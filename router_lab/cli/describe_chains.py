@@ -127,7 +127,7 @@ def signals_told(policy: Policy, shown: ChainsShown) -> str:
 
 def gained(certificate: Certificate) -> str | None:
     """What chains save more than the same fit without them."""
-    from router_lab.report.policy import ranged_percent
+    from router_lab.report.told import ranged_percent
 
     more = certificate.escalation_gain
     if certificate.chains is None or more is None:

@@ -184,7 +184,7 @@ def escalates(policy: Policy) -> str:
         f'an answer that fails its check is asked again of {order} (`Decision.next("check")`); predicted and measured '
         "quality and cost of the policy count both calls, those of the baselines beside it one"
     )
-    from router_lab.report.policy import ranged_percent
+    from router_lab.report.told import ranged_percent
 
     more = Certificate.of(policy).escalation_gain
     if more is None:
@@ -251,7 +251,8 @@ def who_serves(policy: Policy) -> list[str]:
     Exact where only the suite decides. Where the prompt does, what that came to on the
     certificate's rows.
     """
-    from router_lab.report.policy import pick_rows, ranged, ranged_percent
+    from router_lab.report.policy import pick_rows
+    from router_lab.report.told import ranged, ranged_percent
 
     rows = pick_rows(policy, by_prompt=any(read_by(policy)))
     decides = BY[read_by(policy)]

@@ -206,7 +206,7 @@ def _figure(estimate: Estimate) -> dict[str, object]:
 
 def _print_effect(result: dict[str, Any]) -> None:
     from router_lab.report.format import MISSING, money, percent, points
-    from router_lab.report.policy import ranged, ranged_percent
+    from router_lab.report.told import ranged, ranged_percent
 
     moved = percent(result["moved"])
     echo(

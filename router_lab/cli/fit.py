@@ -76,7 +76,7 @@ def fit(recipe: Path, outcomes: Path, out: Path, seed: int, diagnostics: bool, a
 def summary(policy: Policy) -> list[str]:
     """What was fitted, and its certificate, in a few lines for a person."""
     from router_lab.report.life import life_rows
-    from router_lab.report.policy import certificate_rows, lost_told, quality_told, told
+    from router_lab.report.told import certificate_rows, lost_told, quality_told, told
 
     def percent(figure: Figure | None) -> str:
         return told(figure, lambda v: f"{_written(v, '.1f')} %", reach=" [{}, {}]", unknown="unknown")
@@ -108,7 +108,7 @@ def summary(policy: Policy) -> list[str]:
 def _further(shown: Certificate, percent: Callable[[Figure | None], str]) -> list[str]:
     """The test split, what can be certified, how the reference was drawn, diagnostics, and what
     would settle it."""
-    from router_lab.report.policy import least_told, told, two_phases_told
+    from router_lab.report.told import least_told, told, two_phases_told
 
     def points(figure: Figure | None) -> str:
         return told(

@@ -165,7 +165,7 @@ def _turns(stage: Stage) -> dict[str, object]:
 
 def _head(policy: Policy, release: str | None = None) -> list[str]:
     from router_lab.report.life import life_rows
-    from router_lab.report.policy import (
+    from router_lab.report.told import (
         certificate_rows,
         least_told,
         lost_told,
@@ -209,7 +209,7 @@ def _head(policy: Policy, release: str | None = None) -> list[str]:
 
 def _mix(shown: Certificate) -> list[tuple[str, str]]:
     """What needs no router, beside the policy; and a warning where it does better."""
-    from router_lab.report.policy import ranged_percent
+    from router_lab.report.told import ranged_percent
 
     over, mix = shown.over_random_mix, shown.random_mix
     if over is None or mix is None:
@@ -291,7 +291,8 @@ def _routes(policy: Policy) -> list[str]:
 
 def _served(policy: Policy, outcomes: pd.DataFrame) -> list[str]:
     from router_lab.replay import replay
-    from router_lab.report.policy import FRESH, IN_SAMPLE, ranged, ranged_percent, served_rows
+    from router_lab.report.policy import FRESH, IN_SAMPLE, served_rows
+    from router_lab.report.told import ranged, ranged_percent
 
     replayed = replay(policy, outcomes)
     rows = IN_SAMPLE if replayed.in_sample else FRESH

@@ -15,6 +15,7 @@ import pandas as pd
 from router_lab.collect.agreement import with_agreement
 from router_lab.collect.anew import CALLS
 from router_lab.collect.anew import reprice as priced_anew
+from router_lab.collect.attrs import Tables, merged_attrs, with_attrs
 from router_lab.collect.evidence import (
     Note,
     died,
@@ -28,23 +29,17 @@ from router_lab.collect.evidence import (
 from router_lab.collect.logs import LogSource, log_rows, open_log, unrun_rows
 from router_lab.collect.notes import Notes
 from router_lab.collect.pricing import Given, Pricing
-from router_lab.collect.requests import Requests
 from router_lab.collect.shape import TableOptions
 from router_lab.collect.tables import read_table
-from router_lab.collect.team import TEAM_REQUEST, usage_by_role
 from router_lab.config import Suite, load_map
-from router_lab.outcomes import CALL_COLUMNS, SCORED, validate_calls, validate_outcomes
-from router_lab.outcomes.requests import joined, merged, one_request
+from router_lab.outcomes import CALL_COLUMNS, validate_calls, validate_outcomes
 from router_lab.outcomes.tablefile import table_kind
 from router_lab.places import copies_of, copy, is_address, local_path
-from router_lab.prices import PriceTable, utc
+from router_lab.prices import utc
 from router_lab.providers.evallog import all_logs
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import CACHING, Candidate
 from router_lab.sweep_manifest import SweepManifest
-
-Tables = Mapping[Path, PriceTable]
-"""The prices of the logs in a directory, by directory."""
 
 Manifests = Mapping[Path, SweepManifest]
 """What sweeps say of their log directories, by directory."""
@@ -159,7 +154,7 @@ def _validated(
         # Rows of several tables clash: an error names which.
         names = np.repeat(np.array([name for name, _ in frames], object), [len(frame) for _, frame in frames])
         table.index = pd.Index(names, name="a row of")
-    table.attrs = _merge_attrs([frame for _, frame in frames])
+    table.attrs = merged_attrs([frame for _, frame in frames])
     whole = validate_outcomes(table, where=where)
     whole.attrs |= {key: notes for key, notes in said.items() if notes}
     told = {"left_out": left_out(whole), "logs_left_out": [{"log": log, "reason": why} for log, why in aside]}
@@ -207,7 +202,7 @@ def _of_logs(
         return None, []
     frame = pd.DataFrame([{key: value for key, value in row.items() if key != "uuid"} for row in made])
     answered = [call for _, calls in rows for call in calls]
-    frame = _with_attrs(frame, kept, tables, caching, as_logged, answered)
+    frame = with_attrs(frame, kept, tables, caching, as_logged, answered)
     left = [] if as_logged else _eliminations(kept, manifests)
     frame.attrs |= {"eliminations": left} if left else {}
     return frame, answered
@@ -298,139 +293,3 @@ def _eliminations(logs: Sequence[LogSource], manifests: Manifests) -> list[dict[
 def _calls_frame(calls: list[dict[str, Any]], where: str) -> pd.DataFrame:
     frame = pd.DataFrame(calls, columns=None if calls else list(CALL_COLUMNS))
     return validate_calls(frame, where=where)
-
-
-def _with_attrs(
-    frame: pd.DataFrame,
-    logs: Sequence[LogSource],
-    tables: Tables,
-    caching: str,
-    as_logged: bool,
-    calls: Sequence[Mapping[str, Any]],
-) -> pd.DataFrame:
-    # While a race is on its way nobody asks for a request, and finding them out takes its time.
-    requests = defaultdict(dict) if as_logged else _measured_requests(_evident(logs, frame))
-    usage = usage_by_role(calls, logs)
-    grouped: dict[Candidate, list[LogSource]] = defaultdict(list)
-    for source in filter(was_used, logs):
-        grouped[source.candidate].append(source)
-    frame.attrs = {
-        "candidates": [
-            _candidate(name, sources, requests.get(name, {}), tables, usage.get(name, {}))
-            for name, sources in sorted(grouped.items(), key=lambda item: item[0])
-        ],
-        "suites": [
-            {"name": name, "check": any(s.suite.check is not None for s in logs if s.suite_name == name)}
-            for name in sorted({source.suite_name for source in logs})
-        ],
-        "provenance": {
-            "caching": caching,
-            "prices": ", ".join(sorted({table.label for table in tables.values()})),
-            "logs": len(logs),
-        },
-    }
-    return frame
-
-
-def _evident(logs: Sequence[LogSource], frame: pd.DataFrame) -> list[LogSource]:
-    """The logs that hold evidence; of a candidate and suite without any, all."""
-    scored = frame[frame["status"].isin(SCORED)]
-    there = set(zip(scored["log"], scored["eval_id"], strict=True))
-    has = [(source.log.path.name, source.eval_id) in there for source in logs]
-    cells = [(source.candidate, source.suite_name) for source in logs]
-    shown = {cell for cell, holds in zip(cells, has, strict=True) if holds}
-    return [one for one, cell, holds in zip(logs, cells, has, strict=True) if holds or cell not in shown]
-
-
-def _candidate(
-    name: Candidate,
-    sources: list[LogSource],
-    measured: dict[str, dict[str, Any]],
-    tables: Tables,
-    usage: Mapping[str, Mapping[str, Any]],
-) -> dict[str, Any]:
-    last = max(sources, key=lambda source: utc(source.log.spec["created"]))
-    shas = sorted({source.settings_sha for source in sources})
-    around = {key: last.arguments[key] for key in ("harness_settings", "levers") if key in last.arguments}
-    asked = last.arguments.get("roles") or {}
-    requests = _of_roles(last) if asked else {}
-    roles = {
-        role: {
-            **Candidate.of(part).named(), "settings_sha": part.get("settings_sha"),
-            "request": requests.get(role, {}), **_priced(part["model"], last, tables), **usage.get(role, {}),
-        }
-        for role, part in asked.items()
-    }  # fmt: skip
-    windows = [role["context_window"] for role in roles.values() if role["context_window"]]
-    own = {
-        "prices": None,
-        "context_window": min(windows, default=None),
-        "max_output_tokens": None,
-        "roles": roles,
-    }
-    return {
-        **name.named(),
-        **around,
-        "settings_sha": shas[0] if len(shas) == 1 else "+".join(shas),
-        "request": TEAM_REQUEST if roles else one_request(measured) if measured else {},
-        **(own if roles else _priced(name.model, last, tables)),
-    }
-
-
-def _priced(model: str, log: LogSource, tables: Tables) -> dict[str, Any]:
-    rates = tables[log.log.path.parent].rates(model, utc(log.log.spec["created"]).date())
-    return {"prices": rates.as_dict(), "context_window": rates.context_window, "max_output_tokens": None}
-
-
-def _of_roles(log: LogSource) -> dict[str, dict[str, Any]]:
-    """What the sweep's recorder saw of each role of a team."""
-    for cell in SweepManifest.of(log.log.path.parent).candidates:
-        if (cell.candidate, cell.suite) == (log.candidate, log.suite_name):
-            parts = (cell.model_extra or {}).get("roles") or {}
-            return {role: part.get("request") or {} for role, part in parts.items()}
-    return {}
-
-
-def _measured_requests(logs: Sequence[LogSource]) -> dict[Candidate, dict[str, dict[str, Any]]]:
-    """Requests by candidate and suite, as the logs have them, beside what manifests say of what
-    was sent.
-
-    `logs`: those whose rows count. One that was stopped early, or set aside, says nothing of what
-    was measured.
-    """
-    from router_lab.providers.loopback import all_direct
-    from router_lab.providers.recorder import Recorder
-
-    noted: dict[tuple[Candidate, str], dict[str, Any]] = {}
-    for folder in sorted({source.log.path.parent for source in logs}):
-        for cell in SweepManifest.of(folder).candidates:
-            if cell.request:
-                noted[cell.candidate, cell.suite] = cell.request
-    found: dict[Candidate, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
-    with Recorder() as recorder, all_direct():
-        requests = Requests(recorder)
-        for source in logs:
-            if source.team:
-                continue
-            known = noted.get((source.candidate, source.suite_name))
-            found[source.candidate][source.suite_name].append(requests.of(source, known))
-    return {
-        name: {suite: joined(suites[suite]) for suite in sorted(suites)} for name, suites in found.items()
-    }
-
-
-def _merge_attrs(frames: Sequence[pd.DataFrame]) -> dict[Any, Any]:
-    """Candidates and suites of all sources, a later source winning for what both say of one name;
-    requests by suite."""
-    attrs = [frame.attrs for frame in frames]
-    candidates: dict[Candidate, dict[str, Any]] = {}
-    for candidate in (c for a in attrs for c in a.get("candidates", [])):
-        candidates.setdefault(Candidate.of(candidate), {}).update(candidate)
-    if len(frames) > 1:
-        for name, request in merged(frames).items():
-            candidates[name]["request"] = request
-    suites = {s["name"]: s for a in attrs for s in a.get("suites", [])}
-    result: dict[Any, Any] = {"candidates": list(candidates.values()), "suites": list(suites.values())}
-    result["provenance"] = {k: v for a in attrs for k, v in a.get("provenance", {}).items()}
-    result["eliminations"] = [one for a in attrs for one in a.get("eliminations", [])]
-    return {key: value for key, value in result.items() if value}

@@ -16,7 +16,8 @@ from router_lab.outcomes.columns import LATENCY
 from router_lab.replay import Replay
 from router_lab.report.format import candidate_label, money, percent, points, seconds
 from router_lab.report.html import PARTS, table
-from router_lab.report.policy import FRESH, IN_SAMPLE, certificate_rows, ranged_percent
+from router_lab.report.policy import FRESH, IN_SAMPLE
+from router_lab.report.told import certificate_rows, ranged_percent
 from router_lab.runtime.points import cap_described
 from router_lab.runtime.policy import Policy
 

@@ -11,9 +11,9 @@ from router_lab.columns import aligned, named
 from router_lab.report.format import count, percent
 from router_lab.report.html import PARTS, Cell, table
 from router_lab.report.levers import Levers, LeversOf, Pair
-from router_lab.report.policy import ranged, ranged_percent
 from router_lab.report.steps_page import figure_json
 from router_lab.report.table import CONFIDENCE
+from router_lab.report.told import ranged, ranged_percent
 
 TITLE = "Levers: what each does, and together"
 PAIRS = (

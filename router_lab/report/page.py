@@ -25,17 +25,10 @@ from router_lab.report.pareto_page import fronts_html, moved, tables_html
 from router_lab.report.policy import (
     FRESH,
     IN_SAMPLE,
-    bounds_note,
-    certificate_rows,
     compare_rows,
-    few_of,
     figures,
-    least_margin,
-    lost_told,
     policy_marks,
     price_line,
-    ranged,
-    ranged_percent,
     routing_rows,
     served_rows,
 )
@@ -46,6 +39,15 @@ from router_lab.report.steps_page import steps_section
 from router_lab.report.table import candidate_table, pooled, records, suites_of
 from router_lab.report.teams import teams_found
 from router_lab.report.teams_page import teams_section
+from router_lab.report.told import (
+    bounds_note,
+    certificate_rows,
+    few_of,
+    least_margin,
+    lost_told,
+    ranged,
+    ranged_percent,
+)
 from router_lab.report.verdicts import Asked, asked_of, candidate_verdicts
 from router_lab.report.verdicts_page import verdicts_html
 from router_lab.runtime.policy import Policy

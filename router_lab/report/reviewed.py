@@ -11,10 +11,11 @@ import pandas as pd
 from router_lab.replay import Replay
 from router_lab.report.economics import Bill, candidate_bills, policy_bills
 from router_lab.report.format import candidate_label
-from router_lab.report.policy import figures, ranged, reference_row
+from router_lab.report.policy import figures, reference_row
 from router_lab.report.review import Question, Review
 from router_lab.report.served import served_alone, served_routed
 from router_lab.report.table import pooled, records
+from router_lab.report.told import ranged
 from router_lab.runtime.policy import Policy
 
 

@@ -12,8 +12,8 @@ from router_lab.columns import aligned, named
 from router_lab.report.format import MISSING, count, money, percent
 from router_lab.report.html import PARTS, Cell, table
 from router_lab.report.lines import Axis, Line, lines_svg
-from router_lab.report.policy import ranged, ranged_percent, told
 from router_lab.report.steps import CheckRow, StepsOf, Validator
+from router_lab.report.told import ranged, ranged_percent, told
 
 MOST_PANELS, MOST_ROWS = 8, 20
 ASSUMED = (

@@ -11,10 +11,10 @@ from router_lab.columns import aligned, named
 from router_lab.replay import number
 from router_lab.report.format import MISSING, count, interval, money, percent, seconds, tick_money
 from router_lab.report.html import PARTS, Cell, table
-from router_lab.report.policy import ranged_percent
 from router_lab.report.stacked import Bar, stacked_svg
 from router_lab.report.steps_page import figure_json
 from router_lab.report.teams import RoleCost, TeamCost
+from router_lab.report.told import ranged_percent
 
 MOST_BARS = 24
 TITLE = "Teams, by role"

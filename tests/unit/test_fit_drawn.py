@@ -14,7 +14,7 @@ from router_lab.fit.certificate import certify
 from router_lab.fit.problem import prepare
 from router_lab.outcomes import OutcomeMatrix, validate_outcomes
 from router_lab.racing.order import in_share
-from router_lab.report.policy import two_phases_told
+from router_lab.report.told import two_phases_told
 from router_lab.runtime.errors import InputError, RouterLabWarning
 
 N = 500

@@ -31,7 +31,7 @@ from router_lab.outcomes import OutcomeMatrix, validate_outcomes
 from router_lab.outcomes.kept import at_home, kept_to, places
 from router_lab.replay import escalated, replay
 from router_lab.report.life import life_rows
-from router_lab.report.policy import lost_told
+from router_lab.report.told import lost_told
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.policy import Policy

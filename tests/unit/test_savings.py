@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from router_lab.certificate import Figure
 from router_lab.metrics import paired_saving, uneven
-from router_lab.report.policy import ranged_percent
+from router_lab.report.told import ranged_percent
 
 Floats = NDArray[np.float64]
 DRAWS = 400
