@@ -29,6 +29,7 @@ from router_lab.integrations.clients import Job, replace
 from router_lab.integrations.gateway import API_OF, Gateway, settings_of
 from router_lab.integrations.hosts import Host
 from router_lab.integrations.names import routes
+from router_lab.integrations.outsiders import without_replacing
 from router_lab.integrations.requesting import DICTS, Frame, conversation_of
 from router_lab.integrations.routing import Routing, arun
 from router_lab.integrations.turns import Turn
@@ -105,7 +106,9 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
             router = _router()
             models = set() if router is None else router.model_names
             id = os.urandom(16).hex()  # LiteLLM's own may be the caller's, and so another request's, too
-            kept, request = gateway.begin(id, api, data, models, _session(data, user_api_key_dict))
+            body, left_out = without_replacing(data)
+            session = _session(data, user_api_key_dict)
+            kept, request = gateway.begin(id, api, body, models, session, left_out)
         except BudgetExceeded as error:
             raise _refused(402, "budget_exceeded", str(error)) from error
         except PolicyError as error:

@@ -15,6 +15,7 @@ from router_lab.integrations import gateway as gateways
 from router_lab.integrations.answers import read
 from router_lab.integrations.gateway import Gateway, Settings, settings_of
 from router_lab.integrations.hosts import Host
+from router_lab.integrations.outsiders import without_replacing
 from router_lab.integrations.routing import Routing
 from router_lab.publish import publish
 from router_lab.runtime.artifact import save_policy, save_revision
@@ -65,6 +66,23 @@ def test_a_streams_end_settles_what_was_used_in_whoevers_names(usage: dict[str, 
     found.ended("1", {"usage": usage})
     found.ended("1", {"usage": usage})  # told twice, as by two logs
     assert budget.tokens == 25 and budget.turns == 1
+
+
+def test_what_a_caller_may_not_say_is_taken_out_and_what_his_key_has_is_not() -> None:
+    """LiteLLM puts the settings of a caller's key where his own would be."""
+    override = {"fallbacks": [{"cheap-openai_chat": ["dear-openai_chat"]}]}
+    plain = body(temperature=1.0)
+    assert without_replacing(plain) == (plain, ()) and without_replacing(plain)[0] is plain
+    asked = {**plain, "fallbacks": ["dear-openai_chat"], "router_settings_override": override}
+    assert without_replacing(asked)[1] == ("fallbacks",)
+    sent = {**asked, "proxy_server_request": {"body": {"router_settings_override": override}}}
+    kept, left_out = without_replacing(sent)
+    assert left_out == ("fallbacks", "router_settings_override")
+    assert kept.keys() == sent.keys() - set(left_out)
+    found = gateway()
+    _, request = found.begin("1", "openai_chat", kept, MODELS, None, left_out)
+    assert "fallbacks" not in request
+    assert found.headers("1")["x-router-lab-left-out"] == "fallbacks, router_settings_override, temperature"
 
 
 @pytest.mark.parametrize("known_at", ["headers", "end", "answer"])
