@@ -111,7 +111,7 @@ def test_another_models_answer_is_the_candidates_in_no_place(known_at: str, tmp_
             "cheap-openai_chat", "elsewhere",
         )  # fmt: skip
         assert headers["x-router-lab-reason"].startswith("elsewhere answered in its place")
-    # At a price that is not known: all that was set aside, and no cache of the candidate's holds anything.
+    # The candidate may have worked before: all that was set aside, and no cache of its holds anything.
     assert budget.tokens == aside > 25 and len(found.routing.sessions) == 0
     [row] = read_decisions(log.path)
     assert [(one.candidate, one.code, one.quality, one.cost_usd) for one in row["then"]] == [
@@ -121,6 +121,28 @@ def test_another_models_answer_is_the_candidates_in_no_place(known_at: str, tmp_
     [outcome] = outcome_rows(log.path)
     assert (outcome["model"], outcome["effort"], outcome["quality"]) == ("elsewhere", None, 1.0)
     assert outcome["predicted_quality"] is None and "cost_usd" not in outcome
+
+
+@pytest.mark.parametrize(
+    ("by", "output", "usd"),
+    [
+        ("elsewhere", 5, None),  # less than what was set aside
+        ("elsewhere", 5_000, (20 * 1.0 + 5_000 * 4.0) / 1e6),  # at the candidate's own prices
+        ("dear-openai_chat", 5_000, (20 * 10.0 + 5_000 * 40.0) / 1e6),
+        ("dear-openai_chat", 5, (20 * 10.0 + 5 * 40.0) / 1e6),  # dearer, though of fewer tokens
+    ],
+)
+def test_what_another_used_counts_where_it_is_more_than_was_set_aside(
+    by: str, output: int, usd: float | None
+) -> None:
+    found = gateway(session_usd=1.0)
+    found.begin("1", "openai_chat", body(stream=True), MODELS, "s")
+    budget = found.routing.sessions.budget("s")
+    assert budget is not None
+    tokens, aside = budget._held_tokens, budget._held_usd
+    found.ended("1", {"usage": {"prompt_tokens": 20, "completion_tokens": output}}, by)
+    assert budget.usd == pytest.approx(aside if usd is None else usd) and budget.usd >= aside > 0
+    assert budget.tokens == max(tokens, 20 + output) and budget._held_tokens == 0
 
 
 def test_what_the_gateway_gave_up_on_is_given_back() -> None:
