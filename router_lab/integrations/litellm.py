@@ -164,7 +164,7 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
         self, kwargs: dict[str, Any], response_obj: object, start_time: object, end_time: object
     ) -> None:
         """A stream has ended."""
-        if self._made is not None:
+        if self._made is not None and _own(kwargs):
             self._made.ended(_id(kwargs), response_obj, _logged_fallback(kwargs))
 
     async def async_post_call_failure_hook(
@@ -211,7 +211,8 @@ def _note(request: dict[str, Any], turn: Turn, id: str, again: bool = False) -> 
     name = "litellm_metadata" if "litellm_metadata" in request else "metadata"
     told = turn.told
     noted = {"model": told.candidate.model, "effort": told.candidate.effort, "revision": told.revision,
-             "code": told.code, "reason": told.reason, "suite": told.suite, "request": id}  # fmt: skip
+             "code": told.code, "reason": told.reason, "suite": told.suite, "request": id,
+             "call": request.get("litellm_call_id")}  # fmt: skip
     found = request.get(name)
     if again or not isinstance(found, dict):
         request[name] = {**(found if isinstance(found, dict) else {}), "router_lab": noted}
@@ -220,15 +221,27 @@ def _note(request: dict[str, Any], turn: Turn, id: str, again: bool = False) -> 
 
 
 def _id(data: Mapping[str, Any]) -> str:
-    """What `_note` put into a request, wherever LiteLLM has carried it; "" where nothing was."""
+    """By which a request is known; "" where nothing was noted."""
+    return str(_noted(data).get("request", ""))
+
+
+def _own(kwargs: Mapping[str, Any]) -> bool:
+    """Whether what LiteLLM tells is of a request's own call, whose id stays the same through its
+    retries and fallbacks. A copy that LiteLLM sends elsewhere (`silent_model`) has the request's
+    metadata, and a call's id of its own."""
+    return bool(_noted(kwargs).get("call") == kwargs.get("litellm_call_id"))
+
+
+def _noted(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What `_note` put into a request, wherever LiteLLM has carried it."""
     for holder in (data, data.get("litellm_params")):
         if isinstance(holder, DICTS):
             for name in ("litellm_metadata", "metadata"):
                 metadata = holder.get(name)
                 noted = metadata.get("router_lab") if isinstance(metadata, DICTS) else None
                 if isinstance(noted, DICTS) and "request" in noted:
-                    return str(noted["request"])
-    return ""
+                    return noted
+    return {}
 
 
 def _fell_back(response: object) -> str | None:

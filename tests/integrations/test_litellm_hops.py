@@ -1,0 +1,125 @@
+"""LiteLLM's real proxy where it asks others than were decided: copies of a request, fallbacks of
+fallbacks, streams that break off."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+pytest.importorskip("litellm")
+
+from router_lab.runtime.artifact import save_policy
+from router_lab.runtime.decisions import read_decisions
+from tests.integrations.provider import Provider
+from tests.integrations.proxy import KEY, config, proxy
+from tests.integrations.worlds import APIS, EASY, choosing
+from tests.servers.wires import Reply, for_path
+
+KINDS = ("cheap", "dear", "third")
+PATHS = {"openai_chat": "chat/completions", "openai_responses": "responses", "anthropic": "messages"}
+FIELDS = {"openai_responses": "input"}
+Fault = Callable[["Failing", str, dict[str, Any]], Reply]
+
+
+class Failing(Provider):
+    """Models of which each answer is what `faults` makes of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.faults: dict[str, Fault] = {}
+
+    def respond(self, path: str, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Reply:
+        fault = self.faults.get(body["model"])
+        return self.usual(path, body, headers) if fault is None else fault(self, path, body)
+
+    def usual(self, path: str, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Reply:
+        return super().respond(path, body, headers)
+
+
+def failing(kind: str, after_s: float = 0.0) -> Fault:
+    def fault(provider: Failing, path: str, body: dict[str, Any]) -> Reply:
+        time.sleep(after_s)
+        return for_path(path).fault(kind, body)
+
+    return fault
+
+
+def breaking(provider: Failing, path: str, body: dict[str, Any]) -> Reply:
+    """A stream that breaks off behind its first event, before it says anything."""
+    first = provider.usual(path, body).body.split(b"\n\n")[0] + b"\n\n"
+    return Reply(first, 200, {"Content-Type": "text/event-stream"}, withheld=4_000)
+
+
+class Hops(NamedTuple):
+    """A proxy whose cheap models fall back to dear ones, and those to third ones."""
+
+    url: str
+    provider: Failing
+    log: Path
+
+    def ask(self, api: str, session: str, stream: bool = True, **more: Any) -> tuple[int, dict[str, str]]:
+        """The status, and our headers."""
+        said = [{"role": "user", "content": EASY}]
+        body = {"model": "router_lab/triage", "max_tokens": 99, FIELDS.get(api, "messages"): said}
+        request = urllib.request.Request(
+            f"{self.url}/v1/{PATHS[api]}",
+            data=json.dumps({**body, "stream": stream, **more}).encode(),
+            headers={"Content-Type": "application/json", "Authorization": f"Bearer {KEY}",
+                     "x-litellm-session-id": f"session-{session}"},
+        )  # fmt: skip
+        try:
+            with urllib.request.urlopen(request, timeout=60) as found:
+                found.read()
+                status, headers = found.status, found.headers
+        except urllib.error.HTTPError as error:
+            status, headers = error.code, error.headers
+        return status, {k.lower().removeprefix("x-router-lab-"): v for k, v in headers.items()}
+
+    def then(self, id: str, many: int = 1) -> list[str]:
+        """Who the decision log says answered, once so many rows of it are written."""
+        until = time.monotonic() + 20
+        found = list[str]()
+        while len(found) < many and time.monotonic() < until:
+            time.sleep(0.1)
+            [row] = [one for one in read_decisions(self.log) if one["id"] == id]
+            found = [one.model for one in row.get("then", ())]
+        return found
+
+
+@pytest.fixture(scope="module")
+def hops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hops]:
+    folder = tmp_path_factory.mktemp("hops")
+    policy = save_policy(choosing(), folder / "policy")
+    settings = {"policy": str(policy), "session_turns": 1, "log": str(folder / "log.jsonl")}
+    names = [f"{kind}-{api}" for kind in KINDS for api in APIS]
+    falls = [{f"{one}-{api}": [f"{next_}-{api}"]} for one, next_ in pairwise(KINDS)
+             for api in APIS]  # fmt: skip
+    with Failing() as provider:
+        written = config(provider, [*names, "mirror"], settings, falls)
+        written["router_settings"]["disable_cooldowns"] = True
+        [chat] = [one for one in written["model_list"] if one["model_name"] == "cheap-openai_chat"]
+        chat["litellm_params"]["silent_model"] = "mirror"
+        with proxy(folder, written) as url:
+            yield Hops(url, provider, folder / "log.jsonl")
+
+
+@pytest.fixture(autouse=True)
+def _quiet(hops: Hops) -> None:
+    hops.provider.faults = {}
+    hops.provider.requests.clear()
+
+
+def test_a_copy_that_litellm_sends_elsewhere_ends_no_stream(hops: Hops) -> None:
+    """It has the request's metadata, and is over before the request itself is answered."""
+    hops.provider.faults = {"cheap-openai_chat-1": failing("down", after_s=1.5)}
+    status, found = hops.ask("openai_chat", "mirrored")
+    assert (status, found["model"], found["answered-by"]) == (200, "cheap-openai_chat", "dear-openai_chat")
+    assert "mirror-1" in hops.provider.models and hops.then(found["id"]) == ["dear-openai_chat"]
