@@ -212,8 +212,8 @@ class Turn:
         """The host fell back to `by` itself, which answers in this one's place. What was measured
         says nothing of that answer: it is not judged, it counts as all that was set aside at least,
         and it stands in the log as its own. Another deployment of the model
-        itself is nobody else."""
-        if self._by is None and by != self.model:
+        itself is nobody else. Of a stream that breaks off anew the last one is who answered."""
+        if by != (self._by or self.model):
             self._by, self.judged, self._told = by, False, None
             if self._routing.log is not None:
                 self._routing.log.write(self.decision, suite=self._request.suite, after=self._id, by=by)

@@ -123,3 +123,21 @@ def test_a_copy_that_litellm_sends_elsewhere_ends_no_stream(hops: Hops) -> None:
     status, found = hops.ask("openai_chat", "mirrored")
     assert (status, found["model"], found["answered-by"]) == (200, "cheap-openai_chat", "dear-openai_chat")
     assert "mirror-1" in hops.provider.models and hops.then(found["id"]) == ["dear-openai_chat"]
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_of_two_hops_in_one_stream_the_last_one_answered(api: str, hops: Hops) -> None:
+    hops.provider.faults = {f"cheap-{api}-1": failing("down"), f"dear-{api}-1": breaking}
+    status, found = hops.ask(api, f"hopping-{api}")
+    assert (status, found["answered-by"]) == (200, f"dear-{api}")  # as far as is known by then
+    assert hops.then(found["id"], many=2) == [f"dear-{api}", f"third-{api}"]
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_of_two_that_are_down_the_third_answered_alone(api: str, hops: Hops) -> None:
+    hops.provider.faults = {f"{kind}-{api}-1": failing("down") for kind in ("cheap", "dear")}
+    for stream in (True, False):
+        status, found = hops.ask(api, f"down-{api}-{stream}", stream)
+        assert (status, found["answered-by"]) == (200, f"third-{api}")
+        time.sleep(0.5)  # a stream's end is told behind it
+        assert hops.then(found["id"]) == [f"third-{api}"]
