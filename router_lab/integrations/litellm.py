@@ -12,6 +12,7 @@ those who have it. docs/gateways.md says how it is used.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import threading
@@ -27,11 +28,13 @@ from litellm.integrations.custom_logger import CustomLogger
 from router_lab.integrations.answers import Answer, field, read
 from router_lab.integrations.clients import Job, replace
 from router_lab.integrations.gateway import API_OF, Gateway, settings_of
+from router_lab.integrations.hops import look_at
 from router_lab.integrations.hosts import Host
 from router_lab.integrations.names import routes
 from router_lab.integrations.outsiders import without_replacing
 from router_lab.integrations.requesting import DICTS, Frame, conversation_of
 from router_lab.integrations.routing import Routing, arun
+from router_lab.integrations.telling import marked
 from router_lab.integrations.turns import Turn
 from router_lab.runtime.budget import BudgetExceeded
 from router_lab.runtime.errors import PolicyError, RouterLabWarning
@@ -267,6 +270,12 @@ def _seen(turn: Turn, response: object) -> None:
         turn.replaced(group)
 
 
+def _looked(turn: Turn, stream: object) -> None:
+    """A stream as it is read: who gives it may have changed since it began."""
+    _seen(turn, stream)
+    marked(stream, turn.told)
+
+
 def _refused(status: int, kind: str, message: str) -> Exception:
     from fastapi import HTTPException
 
@@ -315,6 +324,8 @@ class RouterJob(Job):
 
     def seen(self, turn: Turn, raw: object, hides: bool, wanted: bool) -> tuple[Any, Answer | None]:
         _seen(turn, raw)
+        if not wanted:
+            look_at(raw, functools.partial(_looked, turn))
         return super().seen(turn, raw, hides, wanted)
 
 

@@ -25,8 +25,10 @@ from router_lab.integrations.turns import STREAMED
 from router_lab.publish import publish
 from router_lab.runtime.artifact import save_policy, save_revision
 from router_lab.runtime.budget import BudgetExceeded
+from router_lab.runtime.decisions import DecisionLog, read_decisions
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.store import PolicyStore
+from tests.integrations.failing import Failing, breaking
 from tests.integrations.provider import Provider
 from tests.integrations.proxy import config
 from tests.integrations.test_clients import TOOLS
@@ -148,6 +150,35 @@ def test_an_answer_of_litellms_own_fallback_is_said_to_be_one(
     else:
         assert found is not None and found.answered_by == f"dear-{api}" and "in its place" in found.reason
     assert provider.models.count(f"dear-{api}-1") == 1  # not judged, so the chain asks nobody after it
+
+
+@pytest.mark.parametrize("api", [*APIS, "not awaited"])
+def test_a_fallback_within_a_stream_is_said_to_be_one(api: str, tmp_path: Path) -> None:
+    """LiteLLM goes on in the same stream where it breaks off before it says anything."""
+    log, named = DecisionLog(tmp_path / "log.jsonl"), "openai_chat" if api == "not awaited" else api
+    with Failing() as provider:
+        provider.faults = {f"cheap-{named}-1": breaking}
+        routed = route(router(provider, fallbacks=[{f"cheap-{named}": [f"dear-{named}"]}]),
+                       Routing(choosing(), log=log))  # fmt: skip
+
+        async def awaited() -> Any:
+            answer = await ask(routed, api, EASY, stream=True)
+            before = told(answer)
+            assert before is not None and before.answered_by is None
+            [event async for event in answer]
+            return answer
+
+        if api == "not awaited":
+            messages = [{"role": "user", "content": EASY}]
+            answer = routed.completion(model=MODEL, messages=messages, stream=True)
+            list(answer)
+        else:
+            answer = asyncio.run(awaited())
+        assert provider.models == [f"cheap-{named}-1", f"dear-{named}-1"]
+    found = told(answer)
+    assert found is not None and found.answered_by == f"dear-{named}" and "in its place" in found.reason
+    [row] = read_decisions(log.path)
+    assert [(one.model, one.code) for one in row["then"]] == [(f"dear-{named}", "replaced")]
 
 
 def test_two_hundred_at_once_across_hot_reloads(tmp_path: Path, provider: Provider) -> None:
