@@ -217,6 +217,14 @@ class Gateway:
             told = kept.turn.told
         return {} if told is None else told.headers()
 
+    def lost(self, id: str) -> None:
+        """An attempt of a request that is under way failed after whatever work, and the gateway
+        makes another."""
+        with self._lock:
+            found = self._kept.get(id)
+        if found is not None:
+            found.turn.lost = True
+
     def failed(self, id: str, error: BaseException, sent: bool = True) -> None:
         """The gateway gave up on a request. sent: whether it may have been sent to a provider."""
         with self._lock:

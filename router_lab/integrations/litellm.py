@@ -25,8 +25,9 @@ from litellm import Router
 from litellm._logging import verbose_proxy_logger
 from litellm.integrations.custom_logger import CustomLogger
 
-from router_lab.integrations.answers import Answer, field, read
+from router_lab.integrations.answers import Answer, field, items, read
 from router_lab.integrations.clients import Job, replace
+from router_lab.integrations.failures import all_refused, refused
 from router_lab.integrations.gateway import API_OF, Gateway, settings_of
 from router_lab.integrations.hops import look_at
 from router_lab.integrations.hosts import Host
@@ -181,8 +182,20 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
         attempts.)"""
         if self._made is not None:
             # Until all callbacks before the call let it through, LiteLLM has it as it came.
-            sent = not routes(request_data.get("model"))
-            self._made.failed(_id(request_data), original_exception, sent)
+            sent, id = not routes(request_data.get("model")), _id(request_data)
+            if not _refused_before(request_data):
+                self._made.lost(id)
+            self._made.failed(id, original_exception, sent)
+
+    async def log_failure_fallback_event(
+        self, original_model_group: str, kwargs: dict[str, Any], original_exception: Exception
+    ) -> None:
+        """A fallback failed, too. What the proxy is told in the end is the error before it,
+        whatever the fallback did; its own is the one that LiteLLM handles as it calls this."""
+        error = sys.exception()
+        worked = error is None or not refused(error) or not _refused_before(kwargs)
+        if self._made is not None and worked and _own(kwargs):
+            self._made.lost(_id(kwargs))
 
     def health(self) -> dict[str, Any]:
         """As `Routing.health`; where the policy cannot be loaded, why."""
@@ -233,6 +246,12 @@ def _own(kwargs: Mapping[str, Any]) -> bool:
     retries and fallbacks. A copy that LiteLLM sends elsewhere (`silent_model`) has the request's
     metadata, and a call's id of its own."""
     return bool(_noted(kwargs).get("call") == kwargs.get("litellm_call_id"))
+
+
+def _refused_before(data: Mapping[str, Any]) -> bool:
+    """Whether each attempt before the last one was refused, as far as LiteLLM has put it down."""
+    noted = (field(data.get(name), "previous_models") for name in ("litellm_metadata", "metadata"))
+    return all(all_refused(field(one, "exception_type") for one in items(found)) for found in noted)
 
 
 def _noted(data: Mapping[str, Any]) -> Mapping[str, Any]:

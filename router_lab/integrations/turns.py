@@ -122,6 +122,9 @@ class Turn:
         self.begun = False
         """To be set by the host: whether a stream's headers were written, or a part of it shown, so
         that a provider is at work, and nobody can take its place."""
+        self.lost = False
+        """To be set by the host: whether an attempt before the one that failed in the end may have
+        been at work."""
         log = routing.log
         if log is not None:
             said = None if log_id is not None else request.asked["prompt"]  # once for a request
@@ -254,7 +257,7 @@ class Turn:
     def given_up(self, error: BaseException) -> None:
         """The call gave no answer, and nobody is asked after it."""
         held, self._held = self._held, None
-        if held is not None and not self.begun and refused(error):
+        if held is not None and not (self.begun or self.lost) and refused(error):
             held.release()  # before any work was done
         elif held is not None:
             held.__exit__()

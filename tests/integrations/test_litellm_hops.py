@@ -18,9 +18,10 @@ pytest.importorskip("litellm")
 
 from router_lab.runtime.artifact import save_policy
 from router_lab.runtime.decisions import read_decisions
-from tests.integrations.failing import Failing, breaking, failing
+from tests.integrations.failing import Failing, Fault, breaking, failing
 from tests.integrations.proxy import KEY, config, proxy
 from tests.integrations.worlds import APIS, EASY, choosing
+from tests.servers.wires import Reply
 
 KINDS = ("cheap", "dear", "third")
 PATHS = {"openai_chat": "chat/completions", "openai_responses": "responses", "anthropic": "messages"}
@@ -110,3 +111,36 @@ def test_of_two_that_are_down_the_third_answered_alone(api: str, hops: Hops) -> 
         assert (status, found["answered-by"]) == (200, f"third-{api}")
         time.sleep(0.5)  # a stream's end is told behind it
         assert hops.then(found["id"]) == [f"third-{api}"]
+
+
+def _slow(provider: Failing, path: str, body: dict[str, Any]) -> Reply:
+    """Longer than the caller waits, the first time; refused from then on."""
+    provider.faults[body["model"]] = failing("429")
+    time.sleep(1.5)
+    return provider.usual(path, body)
+
+
+REFUSED = {"cheap": failing("429"), "dear": failing("429"), "third": failing("down")}
+
+
+@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize(
+    ("name", "faults", "more", "counted"),
+    [
+        ("refused", REFUSED, {}, False),
+        ("refused twice", REFUSED, {"num_retries": 1}, False),
+        ("the fallback broke off", {**REFUSED, "dear": failing("cut")}, {}, True),
+        ("the fallback's fallback broke off", {**REFUSED, "third": failing("cut")}, {}, True),
+        ("the candidate broke off", {**REFUSED, "cheap": failing("cut")}, {}, True),
+        ("its time ran out before", {**REFUSED, "cheap": _slow}, {"num_retries": 1, "timeout": 0.5}, True),
+    ],
+)
+def test_what_may_have_been_work_is_counted_whichever_error_is_told(
+    api: str, name: str, faults: dict[str, Fault], more: dict[str, Any], counted: bool, hops: Hops
+) -> None:
+    """LiteLLM tells of the first candidate's error alone."""
+    hops.provider.faults = {f"{kind}-{api}-1": fault for kind, fault in faults.items()}
+    session = f"{api}-{name.replace(' ', '-')}"
+    assert hops.ask(api, session, stream=False, **more)[0] in (429, 500)
+    hops.provider.faults = {}
+    assert hops.ask(api, session)[0] == (402 if counted else 200)  # of one turn that the session has
