@@ -25,9 +25,10 @@ from litellm import Router
 from litellm._logging import verbose_proxy_logger
 from litellm.integrations.custom_logger import CustomLogger
 
-from router_lab.integrations.answers import Answer, field, items, read
+from router_lab.integrations.answers import Answer, read
 from router_lab.integrations.clients import Job, replace
-from router_lab.integrations.failures import all_refused, refused
+from router_lab.integrations.failures import refused
+from router_lab.integrations.fallbacks import fell_back, logged_fallback, models_of, refused_before
 from router_lab.integrations.gateway import API_OF, Gateway, settings_of
 from router_lab.integrations.hops import look_at
 from router_lab.integrations.hosts import Host
@@ -108,7 +109,7 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
             raise _refused(503, "router_lab", str(error)) from error
         try:
             router = _router()
-            models = set() if router is None else router.model_names
+            models = set() if router is None else models_of(router)
             id = os.urandom(16).hex()  # LiteLLM's own may be the caller's, and so another request's, too
             body, left_out = without_replacing(data)
             session = _session(data, user_api_key_dict)
@@ -130,7 +131,7 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
         kept = gateway.take(id, stream=False)
         if kept is None:
             return None
-        _seen(kept.turn, response)
+        _seen(kept.turn, response, _router())
         if not kept.turn.judged:  # nobody is asked after it
             kept.turn.answered(read(kept.api, response, judged=False))
             gateway.tell(id, kept.turn.told)
@@ -144,7 +145,7 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
             made = await getattr(_router(), _CALLS[kept.api])(
                 **{key: value for key, value in request.items() if key not in _OF_ONE_CALL}
             )
-            _seen(turn, made)
+            _seen(turn, made, _router())
             return made, read(kept.api, made, turn.judged)
 
         answer, turn = await arun(gateway.routing.calls(kept.turn), call)
@@ -162,14 +163,16 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
         """Who answered, why, and by which revision."""
         if self._made is None:
             return None
-        return self._made.headers(_id(data), _fell_back(response)) or None
+        by = fell_back(response, _noted(data).get("group"), _router())
+        return self._made.headers(_id(data), by) or None
 
     async def async_log_success_event(
         self, kwargs: dict[str, Any], response_obj: object, start_time: object, end_time: object
     ) -> None:
         """A stream has ended."""
         if self._made is not None and _own(kwargs):
-            self._made.ended(_id(kwargs), response_obj, _logged_fallback(kwargs))
+            by = logged_fallback(kwargs, _noted(kwargs).get("group"), _router())
+            self._made.ended(_id(kwargs), response_obj, by)
 
     async def async_post_call_failure_hook(
         self,
@@ -183,7 +186,7 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
         if self._made is not None:
             # Until all callbacks before the call let it through, LiteLLM has it as it came.
             sent, id = not routes(request_data.get("model")), _id(request_data)
-            if not _refused_before(request_data):
+            if not refused_before(request_data):
                 self._made.lost(id)
             self._made.failed(id, original_exception, sent)
 
@@ -193,7 +196,7 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
         """A fallback failed, too. What the proxy is told in the end is the error before it,
         whatever the fallback did; its own is the one that LiteLLM handles as it calls this."""
         error = sys.exception()
-        worked = error is None or not refused(error) or not _refused_before(kwargs)
+        worked = error is None or not refused(error) or not refused_before(kwargs)
         if self._made is not None and worked and _own(kwargs):
             self._made.lost(_id(kwargs))
 
@@ -228,7 +231,7 @@ def _note(request: dict[str, Any], turn: Turn, id: str, again: bool = False) -> 
     told = turn.told
     noted = {"model": told.candidate.model, "effort": told.candidate.effort, "revision": told.revision,
              "code": told.code, "reason": told.reason, "suite": told.suite, "request": id,
-             "call": request.get("litellm_call_id")}  # fmt: skip
+             "group": turn.model, "call": request.get("litellm_call_id")}  # fmt: skip
     found = request.get(name)
     if again or not isinstance(found, dict):
         request[name] = {**(found if isinstance(found, dict) else {}), "router_lab": noted}
@@ -248,12 +251,6 @@ def _own(kwargs: Mapping[str, Any]) -> bool:
     return bool(_noted(kwargs).get("call") == kwargs.get("litellm_call_id"))
 
 
-def _refused_before(data: Mapping[str, Any]) -> bool:
-    """Whether each attempt before the last one was refused, as far as LiteLLM has put it down."""
-    noted = (field(data.get(name), "previous_models") for name in ("litellm_metadata", "metadata"))
-    return all(all_refused(field(one, "exception_type") for one in items(found)) for found in noted)
-
-
 def _noted(data: Mapping[str, Any]) -> Mapping[str, Any]:
     """What `_note` put into a request, wherever LiteLLM has carried it."""
     for holder in (data, data.get("litellm_params")):
@@ -266,32 +263,14 @@ def _noted(data: Mapping[str, Any]) -> Mapping[str, Any]:
     return {}
 
 
-def _fell_back(response: object) -> str | None:
-    """The model group that gave a response, where LiteLLM fell back to it by itself; None where the
-    one that was asked did."""
-    said = field(field(response, "_hidden_params"), "additional_headers")
-    return _group(field(said, "x-litellm-attempted-fallbacks"), field(said, "x-litellm-model-group"))
-
-
-def _logged_fallback(kwargs: Mapping[str, Any]) -> str | None:
-    """The same, as LiteLLM logs it: of a stream that broke off it is known at its end alone."""
-    params = kwargs.get("litellm_params")
-    said = field(params, "litellm_metadata") or field(params, "metadata")
-    return _group(field(said, "attempted_fallbacks"), field(said, "model_group"))
-
-
-def _group(fallbacks: object, group: object) -> str | None:
-    return str(group or "another model") if isinstance(fallbacks, int) and fallbacks > 0 else None
-
-
-def _seen(turn: Turn, response: object) -> None:
-    if (group := _fell_back(response)) is not None:
+def _seen(turn: Turn, response: object, router: Any) -> None:
+    if (group := fell_back(response, turn.model, router)) is not None:
         turn.replaced(group)
 
 
-def _looked(turn: Turn, stream: object) -> None:
+def _looked(turn: Turn, router: Any, stream: object) -> None:
     """A stream as it is read: who gives it may have changed since it began."""
-    _seen(turn, stream)
+    _seen(turn, stream, router)
     marked(stream, turn.told)
 
 
@@ -342,9 +321,9 @@ class RouterJob(Job):
         return request | {"model": turn.model}, wished
 
     def seen(self, turn: Turn, raw: object, hides: bool, wanted: bool) -> tuple[Any, Answer | None]:
-        _seen(turn, raw)
+        _seen(turn, raw, self._router)
         if not wanted:
-            look_at(raw, functools.partial(_looked, turn))
+            look_at(raw, functools.partial(_looked, turn, self._router))
         return super().seen(turn, raw, hides, wanted)
 
 

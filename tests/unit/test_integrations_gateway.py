@@ -6,6 +6,7 @@ import json
 import threading
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import yaml
 
 from router_lab.integrations import gateway as gateways
 from router_lab.integrations.answers import read
+from router_lab.integrations.fallbacks import fell_back, logged_fallback
 from router_lab.integrations.gateway import Gateway, Settings, settings_of
 from router_lab.integrations.hosts import Host
 from router_lab.integrations.outsiders import without_replacing
@@ -143,6 +145,33 @@ def test_what_another_used_counts_where_it_is_more_than_was_set_aside(
     found.ended("1", {"usage": {"prompt_tokens": 20, "completion_tokens": output}}, by)
     assert budget.usd == pytest.approx(aside if usd is None else usd) and budget.usd >= aside > 0
     assert budget.tokens == max(tokens, 20 + output) and budget._held_tokens == 0
+
+
+@pytest.mark.parametrize(
+    ("group", "by"),
+    [
+        ("dear", "dear"),
+        ("again", None),
+        ("hidden", None),
+        ("id-of-cheap", None),
+        ("id-of-dear", "dear"),
+        (None, "another model"),
+    ],
+)
+def test_who_answered_is_known_by_an_alias_and_an_id_too(group: str | None, by: str | None) -> None:
+    class Router:
+        def __init__(self) -> None:
+            self.model_group_alias = {"again": "cheap", "hidden": {"model": "cheap", "hidden": True}}
+
+        def get_deployment(self, model_id: str) -> Any:
+            name = model_id.removeprefix("id-of-")
+            return None if name == model_id else SimpleNamespace(model_name=name)
+
+    headers = {"x-litellm-attempted-fallbacks": 1, "x-litellm-model-group": group}
+    response = {"_hidden_params": {"additional_headers": headers}}
+    logged = {"litellm_params": {"metadata": {"attempted_fallbacks": 1, "model_group": group}}}
+    assert fell_back(response, "cheap", Router()) == by == logged_fallback(logged, "cheap", Router())
+    assert fell_back({}, "cheap", Router()) is None
 
 
 def test_what_the_gateway_gave_up_on_is_given_back() -> None:
