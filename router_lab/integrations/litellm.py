@@ -18,6 +18,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any
 
 import litellm
@@ -46,6 +47,8 @@ from router_lab.runtime.store import PolicyStore
 _SERVER = "litellm.proxy.proxy_server"
 _CALLS = {"openai_chat": "acompletion", "openai_responses": "aresponses", "anthropic": "aanthropic_messages"}
 """The methods of LiteLLM's router."""
+_ASKING: ContextVar[Turn | None] = ContextVar("router_lab_asking", default=None)
+"""For whom LiteLLM's router is called, here and in the tasks that it makes."""
 _OF_ONE_CALL = (
     "litellm_call_id",
     "litellm_logging_obj",
@@ -62,7 +65,19 @@ _SAID = (
 )  # fmt: skip
 
 
-class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed where types are checked
+class Attempts(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed where types are checked
+    """What LiteLLM tells of a fallback that failed: who asks it is told in the end of the error
+    before it, whatever the fallback did."""
+
+    async def log_failure_fallback_event(
+        self, original_model_group: str, kwargs: dict[str, Any], original_exception: Exception
+    ) -> None:
+        turn = _ASKING.get()
+        if turn is not None and _worked(kwargs):
+            turn.lost = True
+
+
+class RouterLab(Attempts):
     """The proxy's callback. settings: as under `router_lab` in the configuration, which is read at
     the first request where they are None."""
 
@@ -142,6 +157,7 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
                 return response, read(kept.api, response, turn.judged)
             request = gateway.request(kept._replace(turn=turn))
             _note(request, turn, id, again=True)
+            _ASKING.set(turn)
             made = await getattr(_router(), _CALLS[kept.api])(
                 **{key: value for key, value in request.items() if key not in _OF_ONE_CALL}
             )
@@ -193,11 +209,8 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
     async def log_failure_fallback_event(
         self, original_model_group: str, kwargs: dict[str, Any], original_exception: Exception
     ) -> None:
-        """A fallback failed, too. What the proxy is told in the end is the error before it,
-        whatever the fallback did; its own is the one that LiteLLM handles as it calls this."""
-        error = sys.exception()
-        worked = error is None or not refused(error) or not refused_before(kwargs)
-        if self._made is not None and worked and _own(kwargs):
+        await super().log_failure_fallback_event(original_model_group, kwargs, original_exception)
+        if self._made is not None and _worked(kwargs) and _own(kwargs):
             self._made.lost(_id(kwargs))
 
     def health(self) -> dict[str, Any]:
@@ -251,6 +264,13 @@ def _own(kwargs: Mapping[str, Any]) -> bool:
     return bool(_noted(kwargs).get("call") == kwargs.get("litellm_call_id"))
 
 
+def _worked(kwargs: Mapping[str, Any]) -> bool:
+    """Whether a fallback that failed, or an attempt before it, may have been at work. Its own error
+    is the one that LiteLLM handles as it tells of it."""
+    error = sys.exception()
+    return error is None or not refused(error) or not refused_before(kwargs)
+
+
 def _noted(data: Mapping[str, Any]) -> Mapping[str, Any]:
     """What `_note` put into a request, wherever LiteLLM has carried it."""
     for holder in (data, data.get("litellm_params")):
@@ -296,6 +316,7 @@ def route(
     counts in a budget as all that was set aside for it. PolicyError as of `clients.wrap`.
     """
     routing = policy if isinstance(policy, Routing) else Routing(policy, **settings)
+    litellm.logging_callback_manager.add_litellm_callback(_ATTEMPTS)
     for api, awaited in _CALLS.items():
         for name, waits in ((awaited, True), (awaited[1:], False)):
             if hasattr(router, name) and (waits or api != "anthropic"):  # which is awaited by either name
@@ -317,6 +338,7 @@ class RouterJob(Job):
         return _session(body)
 
     def request(self, turn: Turn, body: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+        _ASKING.set(turn)
         request, wished = super().request(turn, body)
         return request | {"model": turn.model}, wished
 
@@ -327,6 +349,8 @@ class RouterJob(Job):
         return super().seen(turn, raw, hides, wanted)
 
 
+_ATTEMPTS = Attempts()
+"""Of all routers of the process: whose a fallback is stands in its context."""
 plugin = RouterLab()
 """For `callbacks: router_lab.integrations.litellm.plugin`."""
 

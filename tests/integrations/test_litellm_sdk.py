@@ -205,6 +205,51 @@ def test_a_fallback_to_the_candidates_own_group_is_nobody_else(api: str, named: 
     assert budget is not None and 0 < budget.tokens < 64  # what was used
 
 
+@pytest.mark.parametrize("api", [*APIS, "not awaited"])
+@pytest.mark.parametrize(("kind", "turns"), [("429", 0), ("cut", 1)])
+def test_a_fallback_that_may_have_worked_is_counted(api: str, kind: str, turns: int) -> None:
+    """LiteLLM raises the candidate's own refusal, whatever became of the fallback."""
+    named = "openai_chat" if api == "not awaited" else api
+    with Failing() as provider:
+        provider.faults = {f"cheap-{named}-1": failing("429"), f"dear-{named}-1": failing(kind)}
+        own = router(provider, fallbacks=[{f"cheap-{named}": [f"dear-{named}"]}])
+        routing = Routing(choosing(), session_turns=2, fallbacks=False)
+        routed = route(own, routing)
+        with pytest.raises(litellm.RateLimitError):
+            if api == "not awaited":
+                messages = [{"role": "user", "content": EASY}]
+                routed.completion(model=MODEL, messages=messages, litellm_session_id="s")
+            else:
+                asyncio.run(ask(routed, api, EASY, litellm_session_id="s"))
+    budget = routing.sessions.budget("s")
+    assert budget is not None and (budget.turns, budget._held_tokens) == (turns, 0)
+
+
+@pytest.mark.parametrize(("kind", "turns"), [("429", 1), ("cut", 2)])
+def test_so_is_one_of_a_chains_second_stage_in_the_proxy(
+    kind: str, turns: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save_policy(chained("openai_chat", told_apart=True), tmp_path / "policy")
+    plugin = RouterLab({"policy": str(path), "session_turns": 5})
+    with Failing() as provider:
+        provider.faults = {"dear-openai_chat-1": failing("429"), "cheap-anthropic-1": failing(kind)}
+        own = router(provider, fallbacks=[{"dear-openai_chat": ["cheap-anthropic"]}])
+        monkeypatch.setattr(router_lab.integrations.litellm, "_router", lambda: own)
+        monkeypatch.setattr(litellm, "callbacks", [plugin])
+
+        async def answered() -> Any:
+            messages = [{"role": "user", "content": EASY}]
+            data = {"model": MODEL, "messages": messages, "litellm_session_id": "s", "metadata": {}}
+            sent = await plugin.async_pre_call_hook(None, None, data, "acompletion")
+            assert sent is not None
+            first = await own.acompletion(**sent)
+            return await plugin.async_post_call_success_hook(sent, None, first)
+
+        assert text_of("openai_chat", asyncio.run(answered())) == "cheap-openai_chat-1 says so"
+    budget = plugin.gateway.routing.sessions.budget("s")
+    assert budget is not None and (budget.turns, budget._held_tokens) == (turns, 0)
+
+
 def test_two_hundred_at_once_across_hot_reloads(tmp_path: Path, provider: Provider) -> None:
     folder = tmp_path / "policies"
     paths = [save_revision(choosing(worse=worse), folder) for worse in (0.3, 0.4)]
