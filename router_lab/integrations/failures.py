@@ -3,6 +3,8 @@ was done for it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from router_lab.runtime.errors import RouterLabError, shown
 
 _TOO_LONG = (
@@ -12,6 +14,12 @@ _TOO_LONG = (
     "ContextWindowExceeded",
 )
 _LOST = {"APIConnectionError", "APITimeoutError", "Timeout", "MidStreamFallbackError"}
+_REFUSALS = {
+    "AuthenticationError", "PermissionDeniedError", "NotFoundError", "BadRequestError", "UnprocessableEntityError",
+    "ContextWindowExceededError", "ContentPolicyViolationError", "UnsupportedParamsError", "RateLimitError",
+    "ServiceUnavailableError", "BadGatewayError", "RouterRateLimitError", "RouterRateLimitErrorBasic",
+}  # fmt: skip
+"""LiteLLM's errors before any work was done."""
 _OWN = "HTTPException"
 """A gateway's own refusal, of a guardrail's say, which may stand behind the answer."""
 
@@ -37,8 +45,15 @@ def refused(error: BaseException) -> bool:
         return True
     own = any(kind.__name__ == _OWN for kind in type(error).__mro__)
     status = _status(error)
+    if status == 500 and type(error).__module__.startswith("litellm"):
+        return False  # which it says of a connection that broke within an answer, too
     # Below 400 the answer had begun: an error within a stream has the stream's own status.
     return status is not None and status >= 400 and status not in (408, 504) and not own and not _lost(error)
+
+
+def all_refused(kinds: Iterable[object]) -> bool:
+    """Whether attempts were refused, of which the names of LiteLLM's errors are known alone."""
+    return _REFUSALS.issuperset(kinds)
 
 
 def _lost(error: BaseException) -> bool:

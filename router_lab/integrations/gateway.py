@@ -116,12 +116,14 @@ def _refused(error: PolicyError) -> None:
 
 
 class Kept(NamedTuple):
-    """A request that is under way: whom it asks, how, and what the caller said."""
+    """A request that is under way: whom it asks, how, and what the caller said. left_out: what else
+    he said, which is none of his to say."""
 
     turn: Turn
     api: str
     body: Mapping[str, Any]
     stream: bool
+    left_out: tuple[str, ...] = ()
 
 
 class Gateway:
@@ -137,10 +139,17 @@ class Gateway:
         self._old, self._crowded = frozenset[str](), -math.inf
 
     def begin(
-        self, id: str, api: str, body: Mapping[str, Any], models: set[str], session: str | None
+        self,
+        id: str,
+        api: str,
+        body: Mapping[str, Any],
+        models: set[str],
+        session: str | None,
+        left_out: tuple[str, ...] = (),
     ) -> tuple[Kept, dict[str, Any]]:
         """Who is asked, and the request for it, by the name that the gateway has for the model.
-        PolicyError and BudgetExceeded as of `Routing.begin` and `Turn.reserve`."""
+        left_out: what the gateway took out of the body before. PolicyError and BudgetExceeded as of
+        `Routing.begin` and `Turn.reserve`."""
         known, hosts = self._hosts
         if known != models:
             known, hosts = self._hosts = (frozenset(models), {})  # one assignment: both or neither
@@ -151,7 +160,7 @@ class Gateway:
         asked = asked_of(api, body, suite, session, stream)
         turn = self.routing.begin(asked, host)
         turn.reserve()
-        kept = Kept(turn, api, body, stream)
+        kept = Kept(turn, api, body, stream, left_out)
         try:
             request = self.request(kept)
         except BaseException:
@@ -177,7 +186,8 @@ class Gateway:
     def request(self, kept: Kept) -> dict[str, Any]:
         """The request of `kept` for who is asked now."""
         turn = kept.turn
-        request, turn.left_out = request_of(turn.decision, kept.api, kept.body, self.frame)
+        request, left_out = request_of(turn.decision, kept.api, kept.body, self.frame)
+        turn.left_out = tuple(sorted((*kept.left_out, *left_out))) if kept.left_out else left_out
         return {**shortened(kept.api, request, turn.most_output), "model": turn.model}
 
     def take(self, id: str, *, stream: bool) -> Kept | None:
@@ -206,6 +216,14 @@ class Gateway:
         if told is None and kept is not None:
             told = kept.turn.told
         return {} if told is None else told.headers()
+
+    def lost(self, id: str) -> None:
+        """An attempt of a request that is under way failed after whatever work, and the gateway
+        makes another."""
+        with self._lock:
+            found = self._kept.get(id)
+        if found is not None:
+            found.turn.lost = True
 
     def failed(self, id: str, error: BaseException, sent: bool = True) -> None:
         """The gateway gave up on a request. sent: whether it may have been sent to a provider."""

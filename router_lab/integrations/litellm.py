@@ -12,6 +12,7 @@ those who have it. docs/gateways.md says how it is used.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import threading
@@ -24,13 +25,18 @@ from litellm import Router
 from litellm._logging import verbose_proxy_logger
 from litellm.integrations.custom_logger import CustomLogger
 
-from router_lab.integrations.answers import Answer, field, read
+from router_lab.integrations.answers import Answer, read
 from router_lab.integrations.clients import Job, replace
+from router_lab.integrations.failures import refused
+from router_lab.integrations.fallbacks import fell_back, logged_fallback, models_of, refused_before
 from router_lab.integrations.gateway import API_OF, Gateway, settings_of
+from router_lab.integrations.hops import look_at
 from router_lab.integrations.hosts import Host
 from router_lab.integrations.names import routes
+from router_lab.integrations.outsiders import without_replacing
 from router_lab.integrations.requesting import DICTS, Frame, conversation_of
 from router_lab.integrations.routing import Routing, arun
+from router_lab.integrations.telling import marked
 from router_lab.integrations.turns import Turn
 from router_lab.runtime.budget import BudgetExceeded
 from router_lab.runtime.errors import PolicyError, RouterLabWarning
@@ -103,9 +109,11 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
             raise _refused(503, "router_lab", str(error)) from error
         try:
             router = _router()
-            models = set() if router is None else router.model_names
+            models = set() if router is None else models_of(router)
             id = os.urandom(16).hex()  # LiteLLM's own may be the caller's, and so another request's, too
-            kept, request = gateway.begin(id, api, data, models, _session(data, user_api_key_dict))
+            body, left_out = without_replacing(data)
+            session = _session(data, user_api_key_dict)
+            kept, request = gateway.begin(id, api, body, models, session, left_out)
         except BudgetExceeded as error:
             raise _refused(402, "budget_exceeded", str(error)) from error
         except PolicyError as error:
@@ -123,7 +131,7 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
         kept = gateway.take(id, stream=False)
         if kept is None:
             return None
-        _seen(kept.turn, response)
+        _seen(kept.turn, response, _router())
         if not kept.turn.judged:  # nobody is asked after it
             kept.turn.answered(read(kept.api, response, judged=False))
             gateway.tell(id, kept.turn.told)
@@ -137,7 +145,7 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
             made = await getattr(_router(), _CALLS[kept.api])(
                 **{key: value for key, value in request.items() if key not in _OF_ONE_CALL}
             )
-            _seen(turn, made)
+            _seen(turn, made, _router())
             return made, read(kept.api, made, turn.judged)
 
         answer, turn = await arun(gateway.routing.calls(kept.turn), call)
@@ -155,14 +163,16 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
         """Who answered, why, and by which revision."""
         if self._made is None:
             return None
-        return self._made.headers(_id(data), _fell_back(response)) or None
+        by = fell_back(response, _noted(data).get("group"), _router())
+        return self._made.headers(_id(data), by) or None
 
     async def async_log_success_event(
         self, kwargs: dict[str, Any], response_obj: object, start_time: object, end_time: object
     ) -> None:
         """A stream has ended."""
-        if self._made is not None:
-            self._made.ended(_id(kwargs), response_obj, _logged_fallback(kwargs))
+        if self._made is not None and _own(kwargs):
+            by = logged_fallback(kwargs, _noted(kwargs).get("group"), _router())
+            self._made.ended(_id(kwargs), response_obj, by)
 
     async def async_post_call_failure_hook(
         self,
@@ -175,8 +185,20 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
         attempts.)"""
         if self._made is not None:
             # Until all callbacks before the call let it through, LiteLLM has it as it came.
-            sent = not routes(request_data.get("model"))
-            self._made.failed(_id(request_data), original_exception, sent)
+            sent, id = not routes(request_data.get("model")), _id(request_data)
+            if not refused_before(request_data):
+                self._made.lost(id)
+            self._made.failed(id, original_exception, sent)
+
+    async def log_failure_fallback_event(
+        self, original_model_group: str, kwargs: dict[str, Any], original_exception: Exception
+    ) -> None:
+        """A fallback failed, too. What the proxy is told in the end is the error before it,
+        whatever the fallback did; its own is the one that LiteLLM handles as it calls this."""
+        error = sys.exception()
+        worked = error is None or not refused(error) or not refused_before(kwargs)
+        if self._made is not None and worked and _own(kwargs):
+            self._made.lost(_id(kwargs))
 
     def health(self) -> dict[str, Any]:
         """As `Routing.health`; where the policy cannot be loaded, why."""
@@ -208,7 +230,8 @@ def _note(request: dict[str, Any], turn: Turn, id: str, again: bool = False) -> 
     name = "litellm_metadata" if "litellm_metadata" in request else "metadata"
     told = turn.told
     noted = {"model": told.candidate.model, "effort": told.candidate.effort, "revision": told.revision,
-             "code": told.code, "reason": told.reason, "suite": told.suite, "request": id}  # fmt: skip
+             "code": told.code, "reason": told.reason, "suite": told.suite, "request": id,
+             "group": turn.model, "call": request.get("litellm_call_id")}  # fmt: skip
     found = request.get(name)
     if again or not isinstance(found, dict):
         request[name] = {**(found if isinstance(found, dict) else {}), "router_lab": noted}
@@ -217,38 +240,38 @@ def _note(request: dict[str, Any], turn: Turn, id: str, again: bool = False) -> 
 
 
 def _id(data: Mapping[str, Any]) -> str:
-    """What `_note` put into a request, wherever LiteLLM has carried it; "" where nothing was."""
+    """By which a request is known; "" where nothing was noted."""
+    return str(_noted(data).get("request", ""))
+
+
+def _own(kwargs: Mapping[str, Any]) -> bool:
+    """Whether what LiteLLM tells is of a request's own call, whose id stays the same through its
+    retries and fallbacks. A copy that LiteLLM sends elsewhere (`silent_model`) has the request's
+    metadata, and a call's id of its own."""
+    return bool(_noted(kwargs).get("call") == kwargs.get("litellm_call_id"))
+
+
+def _noted(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What `_note` put into a request, wherever LiteLLM has carried it."""
     for holder in (data, data.get("litellm_params")):
         if isinstance(holder, DICTS):
             for name in ("litellm_metadata", "metadata"):
                 metadata = holder.get(name)
                 noted = metadata.get("router_lab") if isinstance(metadata, DICTS) else None
                 if isinstance(noted, DICTS) and "request" in noted:
-                    return str(noted["request"])
-    return ""
+                    return noted
+    return {}
 
 
-def _fell_back(response: object) -> str | None:
-    """The model group that gave a response, where LiteLLM fell back to it by itself; None where the
-    one that was asked did."""
-    said = field(field(response, "_hidden_params"), "additional_headers")
-    return _group(field(said, "x-litellm-attempted-fallbacks"), field(said, "x-litellm-model-group"))
-
-
-def _logged_fallback(kwargs: Mapping[str, Any]) -> str | None:
-    """The same, as LiteLLM logs it: of a stream that broke off it is known at its end alone."""
-    params = kwargs.get("litellm_params")
-    said = field(params, "litellm_metadata") or field(params, "metadata")
-    return _group(field(said, "attempted_fallbacks"), field(said, "model_group"))
-
-
-def _group(fallbacks: object, group: object) -> str | None:
-    return str(group or "another model") if isinstance(fallbacks, int) and fallbacks > 0 else None
-
-
-def _seen(turn: Turn, response: object) -> None:
-    if (group := _fell_back(response)) is not None:
+def _seen(turn: Turn, response: object, router: Any) -> None:
+    if (group := fell_back(response, turn.model, router)) is not None:
         turn.replaced(group)
+
+
+def _looked(turn: Turn, router: Any, stream: object) -> None:
+    """A stream as it is read: who gives it may have changed since it began."""
+    _seen(turn, stream, router)
+    marked(stream, turn.told)
 
 
 def _refused(status: int, kind: str, message: str) -> Exception:
@@ -298,7 +321,9 @@ class RouterJob(Job):
         return request | {"model": turn.model}, wished
 
     def seen(self, turn: Turn, raw: object, hides: bool, wanted: bool) -> tuple[Any, Answer | None]:
-        _seen(turn, raw)
+        _seen(turn, raw, self._router)
+        if not wanted:
+            look_at(raw, functools.partial(_looked, turn, self._router))
         return super().seen(turn, raw, hides, wanted)
 
 

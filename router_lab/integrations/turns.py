@@ -16,7 +16,7 @@ from router_lab.runtime.budget import MOST_TOKENS, Budget, BudgetExceeded, Reser
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.errors import PolicyError, RouterLabWarning, shown
 from router_lab.runtime.messages import last_user_text
-from router_lab.runtime.model import Candidate
+from router_lab.runtime.model import Candidate, Profile
 from router_lab.runtime.reasons import BARE
 
 if TYPE_CHECKING:
@@ -122,6 +122,9 @@ class Turn:
         self.begun = False
         """To be set by the host: whether a stream's headers were written, or a part of it shown, so
         that a provider is at work, and nobody can take its place."""
+        self.lost = False
+        """To be set by the host: whether an attempt before the one that failed in the end may have
+        been at work."""
         log = routing.log
         if log is not None:
             said = None if log_id is not None else request.asked["prompt"]  # once for a request
@@ -138,7 +141,7 @@ class Turn:
         """The name under which the host knows the candidate's model."""
         if self.decision.code in BARE:
             return self.decision.model
-        return self._request.host.named(profile_of(self.decision), self._suite)
+        return self._named(profile_of(self.decision))
 
     @property
     def most_output(self) -> int | None:
@@ -210,10 +213,10 @@ class Turn:
 
     def replaced(self, by: str) -> None:
         """The host fell back to `by` itself, which answers in this one's place. What was measured
-        says nothing of that answer: it is not judged, it counts as all that was set aside, for its
-        price is not known, and it stands in the log as its own. Another deployment of the model
-        itself is nobody else."""
-        if self._by is None and by != self.model:
+        says nothing of that answer: it is not judged, it counts as all that was set aside at least,
+        and it stands in the log as its own. Another deployment of the model
+        itself is nobody else. Of a stream that breaks off anew the last one is who answered."""
+        if by != (self._by or self.model):
             self._by, self.judged, self._told = by, False, None
             if self._routing.log is not None:
                 self._routing.log.write(self.decision, suite=self._request.suite, after=self._id, by=by)
@@ -260,7 +263,7 @@ class Turn:
     def given_up(self, error: BaseException) -> None:
         """The call gave no answer, and nobody is asked after it."""
         held, self._held = self._held, None
-        if held is not None and not self.begun and refused(error):
+        if held is not None and not (self.begun or self.lost) and refused(error):
             held.release()  # before any work was done
         elif held is not None:
             held.__exit__()
@@ -297,10 +300,26 @@ class Turn:
         held, self._held = self._held, None
         if held is None:
             return
-        if used is None or self._by is not None:
+        if used is None:
             held.__exit__()  # all of it: what was used is not known
-        else:
+        elif self._by is None:
             held.settle(used.input, used.output, cached_tokens=used.read)
+        else:
+            self._settle_another(held, used, self._by)
+
+    def _settle_another(self, held: Reservation, used: Used, by: str) -> None:
+        """Another's answer counts as what it used, at its prices where the policy has them, and as
+        no less than what was set aside: the candidate may have worked in vain before."""
+        whole = self._request.budget
+        assert whole is not None
+        priced = [one for one in self._routing.serving.spec.profiles if one.prices is not None]
+        named = (one.prices for one in priced if by in (one.candidate.model, self._named(one)))
+        at = whole.at(next(named, profile_of(self.decision).prices))
+        usd = at.price(used.input, used.output, cached_tokens=used.read)
+        held.settle(used.input, max(used.output, held.tokens - used.input), usd=max(usd, held.usd))
+
+    def _named(self, profile: Profile) -> str | None:
+        return self._request.host.named(profile, self._suite)
 
 
 def _own(function: Callable[[str], Any] | None, text: str | None, unknown: Any) -> Any:

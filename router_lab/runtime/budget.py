@@ -291,6 +291,11 @@ class Budget:
             output -= 1
         return output
 
+    def price(self, input_tokens: int, output_tokens: int, *, cached_tokens: int = 0) -> float:
+        """Dollars that a call costs at this budget's prices, reasoning at the dearer; 0 without
+        any."""
+        return self._price(input_tokens, cached_tokens, output_tokens)
+
     def _price(self, tokens: int, cached: int, output: int) -> float:
         if self._rates is None:
             return 0.0
@@ -317,6 +322,8 @@ class Reservation:
     def __init__(self, budget: Budget, tokens: int, usd: float, max_output_tokens: int | None) -> None:
         self._budget = budget
         self._held = (tokens, usd)
+        self.tokens = tokens
+        """Tokens that the call uses at most, if `max_output_tokens` is passed on."""
         self.max_output_tokens = max_output_tokens
         """How long the answer may be (None = no limit applies): pass it on to the provider."""
         self.usd = usd

@@ -309,6 +309,27 @@ def test_where_litellm_falls_back_it_says_so_and_the_request_is_counted(stream: 
         whole.close()
 
 
+def test_a_caller_names_nobody_else_and_no_other_arguments(world: World) -> None:
+    """LiteLLM honours it in any body, past the policy and for more than was set aside."""
+    world.serve(choosing())
+    api, dear = "openai_responses", {"model": "dear-openai_responses-1", "max_output_tokens": 9_999}
+    headers_of(world, api, EASY)
+    plain = {key: value for key, value in world.provider.requests[-1]["body"].items() if key != "stream"}
+    own = [{"model": "cheap-openai_responses", "max_output_tokens": 9_999}]
+    said = {"extra_body": dear, "additional_drop_params": ["max_output_tokens"], "fallbacks": own,
+            "router_settings_override": {"fallbacks": own}}  # fmt: skip
+    found = headers_of(world, api, EASY, extra_body=said)
+    assert found["left-out"].split(", ") == sorted(said)
+    assert {k: v for k, v in world.provider.requests[-1]["body"].items() if k != "stream"} == plain
+    world.provider.down = {"cheap-openai_responses-1"}
+    try:
+        found = headers_of(world, api, EASY, extra_body=said)
+    finally:
+        world.provider.down = set()
+    assert found["answered-by"] == "dear-openai_responses"  # by the configuration's fallbacks
+    assert world.provider.requests[-1]["body"] == {**plain, "model": "dear-openai_responses-1"}
+
+
 def test_an_answer_of_litellms_fallback_is_not_judged(world: World) -> None:
     """The chain's judge knows the candidate's answers alone."""
     world.serve(chained("openai_responses", told_apart=True))

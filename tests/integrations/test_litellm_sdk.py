@@ -25,12 +25,15 @@ from router_lab.integrations.turns import STREAMED
 from router_lab.publish import publish
 from router_lab.runtime.artifact import save_policy, save_revision
 from router_lab.runtime.budget import BudgetExceeded
+from router_lab.runtime.decisions import DecisionLog, read_decisions
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.store import PolicyStore
+from tests.integrations.failing import Failing, breaking, failing
 from tests.integrations.provider import Provider
 from tests.integrations.proxy import config
 from tests.integrations.test_clients import TOOLS
 from tests.integrations.worlds import APIS, EASY, HARD, chained, choosing
+from tests.servers.wires import Reply
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # LiteLLM's own
 NAMES = [profile.candidate.model for profile in choosing().spec.profiles]
@@ -150,6 +153,58 @@ def test_an_answer_of_litellms_own_fallback_is_said_to_be_one(
     assert provider.models.count(f"dear-{api}-1") == 1  # not judged, so the chain asks nobody after it
 
 
+@pytest.mark.parametrize("api", [*APIS, "not awaited"])
+def test_a_fallback_within_a_stream_is_said_to_be_one(api: str, tmp_path: Path) -> None:
+    """LiteLLM goes on in the same stream where it breaks off before it says anything."""
+    log, named = DecisionLog(tmp_path / "log.jsonl"), "openai_chat" if api == "not awaited" else api
+    with Failing() as provider:
+        provider.faults = {f"cheap-{named}-1": breaking}
+        routed = route(router(provider, fallbacks=[{f"cheap-{named}": [f"dear-{named}"]}]),
+                       Routing(choosing(), log=log))  # fmt: skip
+
+        async def awaited() -> Any:
+            answer = await ask(routed, api, EASY, stream=True)
+            before = told(answer)
+            assert before is not None and before.answered_by is None
+            [event async for event in answer]
+            return answer
+
+        if api == "not awaited":
+            messages = [{"role": "user", "content": EASY}]
+            answer = routed.completion(model=MODEL, messages=messages, stream=True)
+            list(answer)
+        else:
+            answer = asyncio.run(awaited())
+        assert provider.models == [f"cheap-{named}-1", f"dear-{named}-1"]
+    found = told(answer)
+    assert found is not None and found.answered_by == f"dear-{named}" and "in its place" in found.reason
+    [row] = read_decisions(log.path)
+    assert [(one.model, one.code) for one in row["then"]] == [(f"dear-{named}", "replaced")]
+
+
+@pytest.mark.parametrize("named", ["again", "by its id"])
+@pytest.mark.parametrize("api", APIS)
+def test_a_fallback_to_the_candidates_own_group_is_nobody_else(api: str, named: str) -> None:
+    """Whichever name the configuration has for it."""
+
+    def once(provider: Failing, path: str, body: dict[str, Any]) -> Reply:
+        provider.faults.clear()
+        return failing("down")(provider, path, body)
+
+    with Failing() as provider:
+        provider.faults = {f"cheap-{api}-1": once}
+        own = router(provider, model_group_alias={"again": f"cheap-{api}"})
+        [deployment] = own.get_model_list(f"cheap-{api}")
+        by = named if named == "again" else deployment["model_info"]["id"]
+        own.fallbacks = [{f"cheap-{api}": [by]}]
+        routing = Routing(choosing(), session_tokens=10_000)
+        answer = asyncio.run(ask(route(own, routing), api, EASY, litellm_session_id="s"))
+    assert text_of(api, answer) == f"cheap-{api}-1 says so" and not provider.faults
+    found, budget = told(answer), routing.sessions.budget("s")
+    assert api == "anthropic" or (found is not None and found.answered_by is None)
+    assert budget is not None and 0 < budget.tokens < 64  # what was used
+
+
 def test_two_hundred_at_once_across_hot_reloads(tmp_path: Path, provider: Provider) -> None:
     folder = tmp_path / "policies"
     paths = [save_revision(choosing(worse=worse), folder) for worse in (0.3, 0.4)]
@@ -226,6 +281,20 @@ def test_sessions_of_two_keys_are_two_though_they_have_one_name(
     with pytest.raises(HTTPException, match="budget") as caught:
         ask(UserAPIKeyAuth(token="a"))
     assert caught.value.status_code == 402
+
+
+def test_an_alias_is_a_candidates_name_in_the_proxy_too(
+    tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = RouterLab({"policy": str(save_policy(choosing("openai_chat"), tmp_path / "policy"))})
+    own = Router(
+        model_list=[{"model_name": "real", "litellm_params": {"model": "openai/cheap-1", "api_key": "x"}}],
+        model_group_alias={"cheap": "real"},
+    )
+    monkeypatch.setattr(router_lab.integrations.litellm, "_router", lambda: own)
+    data = {"model": MODEL, "messages": [{"role": "user", "content": EASY}]}
+    request = asyncio.run(plugin.async_pre_call_hook(None, None, data, "acompletion"))
+    assert request is not None and request["model"] == "cheap"
 
 
 class Refuses(CustomLogger):

@@ -6,6 +6,7 @@ import json
 import threading
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ import yaml
 
 from router_lab.integrations import gateway as gateways
 from router_lab.integrations.answers import read
+from router_lab.integrations.fallbacks import fell_back, logged_fallback
 from router_lab.integrations.gateway import Gateway, Settings, settings_of
 from router_lab.integrations.hosts import Host
+from router_lab.integrations.outsiders import without_replacing
 from router_lab.integrations.routing import Routing
 from router_lab.publish import publish
 from router_lab.runtime.artifact import save_policy, save_revision
@@ -67,6 +70,23 @@ def test_a_streams_end_settles_what_was_used_in_whoevers_names(usage: dict[str, 
     assert budget.tokens == 25 and budget.turns == 1
 
 
+def test_what_a_caller_may_not_say_is_taken_out_and_what_his_key_has_is_not() -> None:
+    """LiteLLM puts the settings of a caller's key where his own would be."""
+    override = {"fallbacks": [{"cheap-openai_chat": ["dear-openai_chat"]}]}
+    plain = body(temperature=1.0)
+    assert without_replacing(plain) == (plain, ()) and without_replacing(plain)[0] is plain
+    asked = {**plain, "fallbacks": ["dear-openai_chat"], "router_settings_override": override}
+    assert without_replacing(asked)[1] == ("fallbacks",)
+    sent = {**asked, "proxy_server_request": {"body": {"router_settings_override": override}}}
+    kept, left_out = without_replacing(sent)
+    assert left_out == ("fallbacks", "router_settings_override")
+    assert kept.keys() == sent.keys() - set(left_out)
+    found = gateway()
+    _, request = found.begin("1", "openai_chat", kept, MODELS, None, left_out)
+    assert "fallbacks" not in request
+    assert found.headers("1")["x-router-lab-left-out"] == "fallbacks, router_settings_override, temperature"
+
+
 @pytest.mark.parametrize("known_at", ["headers", "end", "answer"])
 def test_another_models_answer_is_the_candidates_in_no_place(known_at: str, tmp_path: Path) -> None:
     log = DecisionLog(tmp_path / "log.jsonl")
@@ -93,7 +113,7 @@ def test_another_models_answer_is_the_candidates_in_no_place(known_at: str, tmp_
             "cheap-openai_chat", "elsewhere",
         )  # fmt: skip
         assert headers["x-router-lab-reason"].startswith("elsewhere answered in its place")
-    # At a price that is not known: all that was set aside, and no cache of the candidate's holds anything.
+    # The candidate may have worked before: all that was set aside, and no cache of its holds anything.
     assert budget.tokens == aside > 25 and len(found.routing.sessions) == 0
     [row] = read_decisions(log.path)
     assert [(one.candidate, one.code, one.quality, one.cost_usd) for one in row["then"]] == [
@@ -107,6 +127,55 @@ def test_another_models_answer_is_the_candidates_in_no_place(known_at: str, tmp_
         outcome["reason"] == "gave no answer: the gateway fell back to elsewhere"
         and "cost_usd" not in outcome
     )
+
+
+@pytest.mark.parametrize(
+    ("by", "output", "usd"),
+    [
+        ("elsewhere", 5, None),  # less than what was set aside
+        ("elsewhere", 5_000, (20 * 1.0 + 5_000 * 4.0) / 1e6),  # at the candidate's own prices
+        ("dear-openai_chat", 5_000, (20 * 10.0 + 5_000 * 40.0) / 1e6),
+        ("dear-openai_chat", 5, (20 * 10.0 + 5 * 40.0) / 1e6),  # dearer, though of fewer tokens
+    ],
+)
+def test_what_another_used_counts_where_it_is_more_than_was_set_aside(
+    by: str, output: int, usd: float | None
+) -> None:
+    found = gateway(session_usd=1.0)
+    found.begin("1", "openai_chat", body(stream=True), MODELS, "s")
+    budget = found.routing.sessions.budget("s")
+    assert budget is not None
+    tokens, aside = budget._held_tokens, budget._held_usd
+    found.ended("1", {"usage": {"prompt_tokens": 20, "completion_tokens": output}}, by)
+    assert budget.usd == pytest.approx(aside if usd is None else usd) and budget.usd >= aside > 0
+    assert budget.tokens == max(tokens, 20 + output) and budget._held_tokens == 0
+
+
+@pytest.mark.parametrize(
+    ("group", "by"),
+    [
+        ("dear", "dear"),
+        ("again", None),
+        ("hidden", None),
+        ("id-of-cheap", None),
+        ("id-of-dear", "dear"),
+        (None, "another model"),
+    ],
+)
+def test_who_answered_is_known_by_an_alias_and_an_id_too(group: str | None, by: str | None) -> None:
+    class Router:
+        def __init__(self) -> None:
+            self.model_group_alias = {"again": "cheap", "hidden": {"model": "cheap", "hidden": True}}
+
+        def get_deployment(self, model_id: str) -> Any:
+            name = model_id.removeprefix("id-of-")
+            return None if name == model_id else SimpleNamespace(model_name=name)
+
+    headers = {"x-litellm-attempted-fallbacks": 1, "x-litellm-model-group": group}
+    response = {"_hidden_params": {"additional_headers": headers}}
+    logged = {"litellm_params": {"metadata": {"attempted_fallbacks": 1, "model_group": group}}}
+    assert fell_back(response, "cheap", Router()) == by == logged_fallback(logged, "cheap", Router())
+    assert fell_back({}, "cheap", Router()) is None
 
 
 def test_what_the_gateway_gave_up_on_is_given_back() -> None:
