@@ -145,11 +145,10 @@ class DecisionLog:
             given = id if after is None else after
             number = number if given is None or name_of(given) == "" else _short(name_of(given))
             row = self._row(decision, prompt, suite, number)
-            row |= _drawn(decision) if after is None else {"kind": "stage"}
+            stage = {"kind": "stage", "code": KEPT} if kept else {"kind": "stage"}
+            row |= _drawn(decision) if after is None else stage
             if by is not None:
                 row = _replaced(row, by)
-            elif kept and after is not None:
-                row["code"] = KEPT
             self._append(row if beside is None else row | {"shadow": True, **beside._asdict()})
             mark_span(decision)
         except Exception as error:  # noqa: BLE001  # a log must not fail the request that it is about
