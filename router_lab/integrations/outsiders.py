@@ -29,4 +29,4 @@ def without_replacing(data: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, 
 def _callers(data: Mapping[str, Any]) -> bool:
     """Whether the router's settings are what the caller sent, not those that his key has."""
     sent = field(data.get("proxy_server_request"), "body")
-    return field(sent, _OF_A_KEY) == data[_OF_A_KEY]
+    return bool(field(sent, _OF_A_KEY) == data[_OF_A_KEY])
