@@ -16,7 +16,7 @@ from router_lab.metrics.steady import Floats, Ints
 from router_lab.outcomes.near import least_linked
 from router_lab.runtime.arguments import pair
 from router_lab.runtime.decisionrows import Source, read_decisions
-from router_lab.runtime.decisionstages import escalated
+from router_lab.runtime.decisionstages import escalated, replaced
 from router_lab.runtime.errors import InputError, PolicyError
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.outcomerows import propensity_of, share_of, stands_for
@@ -104,7 +104,8 @@ def read_log(path: Source | Iterable[Source]) -> LogRows:
     """The decisions of a log, or of several, whose outcome is known.
 
     Left out, and counted: decisions without an outcome; those made under constraints other than
-    names, which a log does not hold; rows that gave no evidence (`infra`, `budget`). Raises
+    names, which a log does not hold; rows that gave no evidence (`infra`, `budget`, or the answer
+    is that of a model to which the gateway fell back by itself). Raises
     InputError for a log without any, and for values that no outcome can have.
     """
     read = _Read()
@@ -151,6 +152,10 @@ def _noted(read: _Read, row: Mapping[str, Any]) -> None:
     if outcome.get("status") in NOT_RUN:
         read.infra += outcome["status"] == "infra" and not row.get("shadow")
         read.left[f"without evidence (status `{outcome['status']}`)"] += 1
+        return
+    if replaced(row) is not None:
+        read.infra += 1
+        read.left["answered by a model to which the gateway fell back by itself"] += 1
         return
     if row.get("shadow"):
         chance = share_of(row)

@@ -219,14 +219,14 @@ class Routing:
     def calls(self, turn: Turn) -> Plan[Raw]:
         """One request as calls: yields whom to ask, is sent the host's answer and what was read of
         it, or thrown the error of the call; returns the answer that is kept, and its turn."""
-        kept: tuple[Raw, Turn] | None = None
+        kept: tuple[Raw, Turn, Answer] | None = None
         while True:
             try:
                 turn.reserve()
             except BudgetExceeded:
                 if kept is None:
                     raise
-                return kept
+                return _standing(*kept)
             try:
                 raw, answer = yield turn
             except BaseException as error:
@@ -234,13 +234,13 @@ class Routing:
                 if after is None:
                     if kept is None or not isinstance(error, Exception):
                         raise
-                    return kept
+                    return _standing(*kept)
                 turn = after
                 continue
             onward = turn.answered(answer)
-            if onward is None:
+            if onward is None or answer is None:
                 return raw, turn
-            kept, turn = (raw, turn), onward
+            kept, turn = (raw, turn, answer), onward
 
     def serve(self, request: Request, decision: Decision, answer: Answer) -> None:
         """Remember who served a session's turn."""
@@ -268,6 +268,12 @@ class Routing:
             ok = serves and status.interrupted_since is None
             found |= {"ok": ok, "serves": serves, **status._asdict()}
         return found | {"sessions": len(self.sessions)}
+
+
+def _standing(raw: Raw, turn: Turn, answer: Answer) -> tuple[Raw, Turn]:
+    """An earlier answer, which is kept for want of a later one."""
+    turn.stands(answer)
+    return raw, turn
 
 
 def run(plan: Plan[Raw], call: Callable[[Turn], tuple[Raw, Answer | None]]) -> tuple[Raw, Turn]:

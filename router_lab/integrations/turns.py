@@ -248,6 +248,12 @@ class Turn:
         if self._by is None:  # no cache of this one's holds what another has read
             self._routing.serve(self._request, self.decision, answer)
 
+    def stands(self, answer: Answer) -> None:
+        """This answer is kept after all: whoever was asked after it gave none."""
+        if self._routing.log is not None:
+            self._routing.log.write(self.decision, suite=self._request.suite, after=self._id, kept=True)
+        self._kept(answer)
+
     def unsent(self) -> None:
         """The call was never made: what was set aside for it is given back."""
         held, self._held = self._held, None

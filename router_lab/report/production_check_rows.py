@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from router_lab.report.format import candidate_label
-from router_lab.runtime.decisionstages import escalated
+from router_lab.runtime.decisionstages import KEPT, escalated
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.values import LOGGED, plain
@@ -107,7 +107,7 @@ def _chained(decision: Mapping[str, Any], cost: float) -> dict[str, float]:
     found = {"escalated": float(escalated(decision))}
     if "stages" not in decision and not then:
         return found
-    later = [one.cost_usd for one in then]
+    later = [one.cost_usd for one in then if one.code != KEPT]  # who was asked twice was paid once
     known = [float(usd) for usd in later if usd is not None and 0 <= usd <= PREDICTED["promised_cost"][1]]
     total = cost + sum(known) if len(known) == len(later) else math.nan
     return found | {"promised_quality": math.nan, "promised_cost": total}

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from router_lab.runtime.addresses import local_path
 from router_lab.runtime.decisionfiles import LINE_BYTES
 from router_lab.runtime.decisionrows import read_decisions
-from router_lab.runtime.decisionstages import REPLACED
+from router_lab.runtime.decisionstages import KEPT, REPLACED
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import append_lines
 from router_lab.runtime.messages import prompt_text
@@ -119,6 +119,7 @@ class DecisionLog:
         after: object = None,
         beside: Beside | None = None,
         by: str | None = None,
+        kept: bool = False,
     ) -> str:
         """Log a decision and return the id for its outcome (`id` as text, else a new one); never
         raises.
@@ -132,6 +133,9 @@ class DecisionLog:
         by: the model that answered in the place of `decision`'s, beside `after`: a gateway fell
         back to it by itself. The row has its name, code `replaced`, and no prediction.
 
+        kept: beside `after`: whoever was asked after `decision` gave no answer, and its own is
+        kept after all. Without it the outcome is that of the last who was asked.
+
         Also marks the current OpenTelemetry span, if any. prompt: as `decide` takes it; of a list
         of messages the text is written that `decide` reads. A decision that lacked the vector its
         policy was fitted on has `vector_missing: true` in its row.
@@ -141,7 +145,8 @@ class DecisionLog:
             given = id if after is None else after
             number = number if given is None or name_of(given) == "" else _short(name_of(given))
             row = self._row(decision, prompt, suite, number)
-            row |= _drawn(decision) if after is None else {"kind": "stage"}
+            stage = {"kind": "stage", "code": KEPT} if kept else {"kind": "stage"}
+            row |= _drawn(decision) if after is None else stage
             if by is not None:
                 row = _replaced(row, by)
             self._append(row if beside is None else row | {"shadow": True, **beside._asdict()})

@@ -12,6 +12,9 @@ ESCALATED = "escalated"
 """The code of a decision that was made because an answer was not kept."""
 REPLACED = "replaced"
 """The code of a row of a model that no decision names: a gateway fell back to it by itself."""
+KEPT = "kept"
+"""The code of a row of somebody asked before: whoever was asked after it gave no answer, so that
+its own is kept."""
 TOTALS = ("cost_usd", "paid_usd", "latency_s", "turns")
 """Columns of an outcome that count every candidate that was asked."""
 
@@ -51,6 +54,12 @@ class Later:
     def of(self, slot: int) -> dict[str, tuple[Asked, ...]]:
         """Under "then"; nothing for a request of which one candidate was asked."""
         return {"then": self._asked[slot]} if slot in self._asked else {}
+
+
+def replaced(decision: Mapping[str, Any]) -> str | None:
+    """The model to which a gateway fell back by itself, whose answer this is; None for others."""
+    then = decision.get("then", ())
+    return then[-1].model if then and then[-1].code == REPLACED else None
 
 
 def escalated(decision: Mapping[str, Any]) -> bool:

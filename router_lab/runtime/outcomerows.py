@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from router_lab.runtime.decisionrows import Source, read_decisions
-from router_lab.runtime.decisionstages import TOTALS
+from router_lab.runtime.decisionstages import REPLACED, TOTALS, replaced
 from router_lab.runtime.kinds import TOKENS
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.values import probability
@@ -27,7 +27,9 @@ def outcome_rows(
     with which this candidate was asked, where it was logged. Predictions and revision come along
     as extra columns, so that what was promised can be laid beside what happened. A request that
     asked several candidates is a row of the last, whose answer was kept: without dollars, tokens
-    and seconds, which are of all of them.
+    and seconds, which are of all of them. Where a gateway fell back by itself to a model that no
+    decision names, the candidate that it replaced has a row with status `infra`: it gave no
+    answer, and the other was sent what was measured of somebody else.
     """
     rows = []
     epochs: Counter[tuple[str, str, Candidate]] = Counter()
@@ -61,7 +63,12 @@ def stands_for(decision: Mapping[str, Any]) -> str:
 
 
 def _row(decision: Mapping[str, Any], outcome: Mapping[str, Any], default_suite: str) -> dict[str, Any]:
-    prompt = decision.get("prompt")
+    prompt, by, then = decision.get("prompt"), replaced(decision), decision.get("then", ())
+    if by is not None:
+        reason = f"gave no answer: the gateway fell back to {by}"
+        group = {"group": outcome["group"]} if "group" in outcome else {}
+        outcome = {"status": "infra", "quality": None, "reason": reason, **group}
+        then = [one for one in then if one.code != REPLACED]
     row = {
         "suite": decision.get("suite") or default_suite,
         "sample_id": prompt_digest(prompt) if isinstance(prompt, str) else stands_for(decision),
@@ -78,7 +85,7 @@ def _row(decision: Mapping[str, Any], outcome: Mapping[str, Any], default_suite:
         **_drawn(decision),
         **outcome,
     }
-    if then := decision.get("then"):
+    if then:
         last = then[-1]
         row = {name: value for name, value in row.items() if name not in (*TOTALS, *TOKENS)} | {
             **last.candidate.named(), "predicted_quality": last.quality,

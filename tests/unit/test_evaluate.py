@@ -161,13 +161,15 @@ def test_what_counts_nowhere_is_told(tmp_path: Path) -> None:
         base | {"id": "z"}, {"kind": "outcome", "id": "z", "status": "infra"},
         {k: v for k, v in base.items() if k != "propensity"} | {"id": "w"}, {"kind": "outcome", "id": "w", "quality": 1.0},
         base | {"id": "c", "stage": 0, "stages": 2}, {"kind": "outcome", "id": "c", "quality": 1.0},
+        base | {"id": "f"}, base | {"id": "f", "kind": "stage", "model": "elsewhere", "effort": None, "code": "replaced"},
+        {"kind": "outcome", "id": "f", "quality": 0.0},
     ]  # fmt: skip
     week.write_text(week.read_text() + "".join(json.dumps(line) + "\n" for line in more))
     log = read_log(week)
-    assert len(log) == 302 and np.isnan(log.propensity).sum() == 1 and log.infra == pytest.approx(1 / 303)
+    assert len(log) == 302 and np.isnan(log.propensity).sum() == 1 and log.infra == pytest.approx(2 / 304)
     assert dict(log.left) == {
         "with an outcome, but made under constraints, which the log does not hold": 1, "without an outcome": 1,
-        "without evidence (status `infra`)": 1,
+        "without evidence (status `infra`)": 1, "answered by a model to which the gateway fell back by itself": 1,
     }  # fmt: skip
     notes = " ".join(evaluate(always("middle"), log).notes)
     assert "left out: 1 decision without an outcome" in notes

@@ -121,8 +121,12 @@ def test_another_models_answer_is_the_candidates_in_no_place(known_at: str, tmp_
     ]
     log.outcome(row["id"], quality=1.0, cost_usd=0.5)
     [outcome] = outcome_rows(log.path)
-    assert (outcome["model"], outcome["effort"], outcome["quality"]) == ("elsewhere", None, 1.0)
-    assert outcome["predicted_quality"] is None and "cost_usd" not in outcome
+    # What was sent to the other was measured of the candidate, which gave no answer: evidence about neither.
+    assert (outcome["model"], outcome["status"], outcome["quality"]) == (row["model"], "infra", None)
+    assert (
+        outcome["reason"] == "gave no answer: the gateway fell back to elsewhere"
+        and "cost_usd" not in outcome
+    )
 
 
 @pytest.mark.parametrize(

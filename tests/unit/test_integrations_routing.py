@@ -26,6 +26,7 @@ from router_lab.runtime.budget import BudgetExceeded
 from router_lab.runtime.decisions import DecisionLog, read_decisions
 from router_lab.runtime.errors import PolicyError, RouterLabWarning
 from router_lab.runtime.model import Candidate
+from router_lab.runtime.outcomerows import outcome_rows
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.store import PolicyStore
 from tests.integrations.worlds import APIS, EASY, HARD, PRICES, chained, choosing
@@ -207,6 +208,24 @@ def test_a_check_of_the_users_asks_the_next_and_one_that_fails_says_nothing() ->
             assert run(odd.calls(asked(odd, EASY)), answering(**both))[0] == "dear"
     told = Routing(chained("openai_chat", gain=-1.0), signals=lambda text: {"logprob": -0.1})
     assert run(told.calls(asked(told, EASY)), answering(**both))[0] == "cheap"  # else it would be missing
+
+
+@pytest.mark.parametrize("cause", ["down", "budget"])
+def test_an_answer_that_stands_for_want_of_a_later_one_is_its_candidates(cause: str, tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path / "log.jsonl")
+    limit = {"session_turns": 1} if cause == "budget" else {}
+    routing = Routing(chained("openai_chat"), log=log, **limit)
+    turn = asked(routing, EASY, session="s")
+    raw, turn = run(routing.calls(turn), answering(cheap=Answer("hm"), dear=Down(503)))
+    cheap = Candidate("cheap")
+    assert raw == "cheap" and turn.told.candidate == cheap
+    served = routing.sessions.served("named s", routing._clock())
+    assert served is not None and served.candidate == cheap
+    [row] = read_decisions(log.path)
+    assert [(one.model, one.code) for one in row["then"]] == [("dear", "escalated"), ("cheap", "kept")]
+    log.outcome(turn.told.id, quality=0.0)
+    [outcome] = outcome_rows(log.path)
+    assert (outcome["model"], outcome["quality"], outcome["status"]) == ("cheap", 0.0, "ok")
 
 
 def test_what_an_answer_says_is_looked_at_where_somebody_could_be_asked_after_it() -> None:
