@@ -105,8 +105,8 @@ def read_log(path: Source | Iterable[Source]) -> LogRows:
 
     Left out, and counted: decisions without an outcome; those made under constraints other than
     names, which a log does not hold; rows that gave no evidence (`infra`, `budget`, or the answer
-    is that of a model to which the gateway fell back by itself). Raises
-    InputError for a log without any, and for values that no outcome can have.
+    is that of a model to which the gateway fell back by itself). Raises InputError for a log
+    without any, and for values that no outcome can have.
     """
     read = _Read()
     for row in read_decisions(path, shadows=True):
@@ -153,10 +153,6 @@ def _noted(read: _Read, row: Mapping[str, Any]) -> None:
         read.infra += outcome["status"] == "infra" and not row.get("shadow")
         read.left[f"without evidence (status `{outcome['status']}`)"] += 1
         return
-    if replaced(row) is not None:
-        read.infra += 1
-        read.left["answered by a model to which the gateway fell back by itself"] += 1
-        return
     if row.get("shadow"):
         chance = share_of(row)
         if chance is not None:
@@ -166,6 +162,10 @@ def _noted(read: _Read, row: Mapping[str, Any]) -> None:
         return
     if np.isnan(quality) and np.isnan(cost):
         read.left["without an outcome"] += 1
+        return
+    if replaced(row) is not None:  # an outage, of those whose outcome is known
+        read.infra += 1
+        read.left["answered by a model to which the gateway fell back by itself"] += 1
         return
     allowed = _allowed(row)
     if row.get("constrained") and allowed is None:

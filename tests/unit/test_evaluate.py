@@ -158,6 +158,7 @@ def test_what_counts_nowhere_is_told(tmp_path: Path) -> None:
     more = [
         base | {"id": "x", "constrained": True}, {"kind": "outcome", "id": "x", "quality": 1.0},
         base | {"id": "y"},
+        base | {"id": "g"}, base | {"id": "g", "kind": "stage", "model": "elsewhere", "effort": None, "code": "replaced"},
         base | {"id": "z"}, {"kind": "outcome", "id": "z", "status": "infra"},
         {k: v for k, v in base.items() if k != "propensity"} | {"id": "w"}, {"kind": "outcome", "id": "w", "quality": 1.0},
         base | {"id": "c", "stage": 0, "stages": 2}, {"kind": "outcome", "id": "c", "quality": 1.0},
@@ -168,11 +169,11 @@ def test_what_counts_nowhere_is_told(tmp_path: Path) -> None:
     log = read_log(week)
     assert len(log) == 302 and np.isnan(log.propensity).sum() == 1 and log.infra == pytest.approx(2 / 304)
     assert dict(log.left) == {
-        "with an outcome, but made under constraints, which the log does not hold": 1, "without an outcome": 1,
+        "with an outcome, but made under constraints, which the log does not hold": 1, "without an outcome": 2,
         "without evidence (status `infra`)": 1, "answered by a model to which the gateway fell back by itself": 1,
     }  # fmt: skip
     notes = " ".join(evaluate(always("middle"), log).notes)
-    assert "left out: 1 decision without an outcome" in notes
+    assert "left out: 2 decisions without an outcome" in notes
     assert (
         "1 decision holds no propensity and counts as" in notes
         and "1 decision may have asked a second" in notes
