@@ -37,7 +37,8 @@ class Asked(NamedTuple):
 
 class Later:
     """By slot, the later decisions of a request in the order of the log; the same one twice counts
-    once."""
+    once, where it came last: a stream may go back to who broke off in it, and a log may be given
+    twice."""
 
     def __init__(self) -> None:
         self._asked: dict[int, tuple[Asked, ...]] = {}
@@ -47,9 +48,8 @@ class Later:
             row["model"], row["effort"], str(row.get("code", "unknown")), row["quality"], row["cost_usd"],
             row.get("harness"),
         )  # fmt: skip
-        known = self._asked.get(slot, ())
-        if asked not in known:
-            self._asked[slot] = (*known, asked)
+        others = (one for one in self._asked.get(slot, ()) if one != asked)
+        self._asked[slot] = (*others, asked)
 
     def of(self, slot: int) -> dict[str, tuple[Asked, ...]]:
         """Under "then"; nothing for a request of which one candidate was asked."""

@@ -560,3 +560,17 @@ def test_a_fallback_is_no_escalation(policy: Policy, tmp_path: Path) -> None:
     log.write(policy.decide(TEXT).next("unavailable"), after=number)
     [row] = read_decisions(log.path)
     assert ([one.code for one in row["then"]], escalated(row), "stage" in row) == (["fallback"], False, False)
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_who_answered_last_is_last_whoever_was_asked_before(
+    policy: Policy, tmp_path: Path, copies: int
+) -> None:
+    """Fallbacks within one stream went to b, to c, and back to b; the log may be given twice."""
+    log = DecisionLog(tmp_path / "log.jsonl")
+    first = policy.decide("x", suite="easy")
+    number = log.write(first)
+    for by in "bcb":
+        log.write(first, after=number, by=by)
+    [row] = read_decisions([log.path] * copies)
+    assert [one.model for one in row["then"]] == ["c", "b"]
