@@ -99,7 +99,9 @@ def counted_sweep(folder: Path, samples: int, names: Sequence[str] = MODELS, **s
 def asked_of(folder: Path) -> Asked:
     """What the sweep's model was asked so far, by all processes of all runs."""
     file = folder / "asked.jsonl"
-    lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    told = file.read_text() if file.exists() else ""
+    # Whoever writes may be seen in the middle of it: what has no end of line yet comes next time.
+    lines = [json.loads(line) for line in told[: told.rfind("\n") + 1].splitlines()]
     asked, answered = (
         Counter((f"counted/{model}", text) for what, model, text, _ in lines if what == kind)
         for kind in KINDS
