@@ -36,24 +36,27 @@ class Asked(NamedTuple):
 
 
 class Later:
-    """By slot, the later decisions of a request in the order of the log; the same one twice counts
-    once, where it came last: a stream may go back to who broke off in it, and a log may be given
-    twice."""
+    """By slot, the later decisions of a request in the order of the log. One asked again, as
+    when a stream goes back to who broke off in it, counts once, where it came last. A row that was
+    read before, of the same time, is a copy, as where a log is read beside its backup."""
 
     def __init__(self) -> None:
-        self._asked: dict[int, tuple[Asked, ...]] = {}
+        self._asked: dict[int, tuple[tuple[Asked, object], ...]] = {}
 
     def add(self, slot: int, row: Mapping[str, Any]) -> None:
         asked = Asked(
             row["model"], row["effort"], str(row.get("code", "unknown")), row["quality"], row["cost_usd"],
             row.get("harness"),
         )  # fmt: skip
-        others = (one for one in self._asked.get(slot, ()) if one != asked)
-        self._asked[slot] = (*others, asked)
+        known = self._asked.get(slot, ())
+        if (asked, row.get("time")) not in known:
+            self._asked[slot] = (*known, (asked, row.get("time")))
 
     def of(self, slot: int) -> dict[str, tuple[Asked, ...]]:
         """Under "then"; nothing for a request of which one candidate was asked."""
-        return {"then": self._asked[slot]} if slot in self._asked else {}
+        asked = [one for one, _ in self._asked.get(slot, ())]
+        last = tuple(one for at, one in enumerate(asked) if one not in asked[at + 1 :])
+        return {"then": last} if last else {}
 
 
 def replaced(decision: Mapping[str, Any]) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import gzip
+import itertools
 import json
 import logging
 import os
@@ -562,15 +563,22 @@ def test_a_fallback_is_no_escalation(policy: Policy, tmp_path: Path) -> None:
     assert ([one.code for one in row["then"]], escalated(row), "stage" in row) == (["fallback"], False, False)
 
 
-@pytest.mark.parametrize("copies", [1, 2])
+@pytest.mark.parametrize("kept", [(4,), (4, 4), (4, 1), (4, 2), (4, 3), (3, 4)], ids=str)
 def test_who_answered_last_is_last_whoever_was_asked_before(
-    policy: Policy, tmp_path: Path, copies: int
+    policy: Policy, tmp_path: Path, kept: tuple[int, ...]
 ) -> None:
-    """Fallbacks within one stream went to b, to c, and back to b; the log may be given twice."""
-    log = DecisionLog(tmp_path / "log.jsonl")
+    """Fallbacks within one stream went to b, to c, and back to b, then on to d. The log is read beside copies that were
+    made when it had fewer of these rows."""
+    ticks = itertools.count(1_700_000_000.0)
+    log = DecisionLog(tmp_path / "log.jsonl", clock=lambda: next(ticks))
     first = policy.decide("x", suite="easy")
     number = log.write(first)
-    for by in "bcb":
+    for by in "bcbd":
         log.write(first, after=number, by=by)
-    [row] = read_decisions([log.path] * copies)
-    assert [one.model for one in row["then"]] == ["c", "b"]
+    assert log.flush()
+    head, *later = log.path.read_text().splitlines(keepends=True)
+    files = [tmp_path / f"copy-{at}.jsonl" for at in range(len(kept))]
+    for file, rows in zip(files, kept, strict=True):
+        file.write_text(head + "".join(later[:rows]))
+    [row] = read_decisions(files)
+    assert [one.model for one in row["then"]] == ["c", "b", "d"]
