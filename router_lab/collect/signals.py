@@ -10,6 +10,7 @@ from typing import Any
 from router_lab.collect.calls import Call
 from router_lab.prices import PriceTable
 from router_lab.providers.evallog import resolve
+from router_lab.providers.logprobs import VERDICTS, word_of
 from router_lab.runtime.features import cap_text
 from router_lab.runtime.messages import text_of
 
@@ -19,8 +20,6 @@ last quarter, so that what the runtime looks at (`cap_text`) is there whole."""
 
 LEAST = 1e-9
 """The least probability that a signal tells: its logarithm is a number."""
-AROUND = " \t\r\n.,:*_`'\"\u2581\u0120"
-"""Signs around a word within its token, and how two kinds of tokenizers write a space."""
 
 
 def signals_of(
@@ -68,12 +67,12 @@ def true_logprob(output: Mapping[str, Any]) -> float | None:
     stands: of all ways to write it among the likeliest tokens, else of the word that was said, or
     of not saying "False". None where no such word was said, or without log-probabilities."""
     for token in _told(tokens_of(output)):
-        if _word(token) not in ("true", "false"):
+        if word_of(token) not in VERDICTS:
             continue
-        ways = [one for one in _told(token.get("top_logprobs")) if _word(one) == "true"]
+        ways = [one for one in _told(token.get("top_logprobs")) if word_of(one) == "true"]
         likely = math.fsum(_probability(one) for one in ways)
         if not ways:
-            likely = _probability(token) if _word(token) == "true" else 1.0 - _probability(token)
+            likely = _probability(token) if word_of(token) == "true" else 1.0 - _probability(token)
         return math.log(min(max(likely, LEAST), 1.0))
     return None
 
@@ -100,10 +99,6 @@ def _logprob(token: Mapping[str, Any]) -> float:
         return float(told) if isinstance(told, int | float) else math.nan
     except OverflowError:
         return math.nan
-
-
-def _word(token: Mapping[str, Any]) -> str:
-    return str(token.get("token") or "").strip(AROUND).lower()
 
 
 def _probability(token: Mapping[str, Any]) -> float:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import click
 
 from router_lab.providers.evallog import RawLog, event_input, find_logs, model_events, resolve
-from router_lab.providers.keys import canonical_messages, marks, request_key
-from router_lab.providers.logprobs import LOGPROBS, rounded_logprobs
+from router_lab.providers.keys import CHECK, canonical_messages, marks, request_key
+from router_lab.providers.logprobs import LOGPROBS, rounded_logprobs, rounded_words
 from router_lab.providers.store import file_name, read_recording, write_recording
 from router_lab.runtime.errors import InputError, RouterLabError
 from router_lab.runtime.kinds import KINDS
@@ -24,11 +24,12 @@ USAGE = (*(kind.usage for kind in KINDS if kind.usage is not None), "total_token
 
 
 class Asked(NamedTuple):
-    """A model that a log's sample asks: as Inspect names it, and what is to be said of its
-    recording."""
+    """A model that a log's sample asks: as Inspect names it, what is to be said of its recording,
+    and whether it is asked about an answer of its own."""
 
     model: str
     header: dict[str, Any]
+    checks: bool = False
 
 
 def export_generations(
@@ -127,10 +128,12 @@ def sample_records(
         key = request_key(*who, messages, f"{sample['epoch']}.{draws[role, bare]}")
         draws[role, bare] += 1
         record = {"key": key, "sample_id": str(sample["id"]), "epoch": sample["epoch"]}
-        yield one.header, {**record, **_answer(dict(sample), output)}
+        told = {"role": CHECK, LOGPROBS: rounded_words(output)} if one.checks else {}
+        yield one.header, {**record, **_answer(dict(sample), output, told)}
 
 
-def _answer(sample: dict[str, Any], output: dict[str, Any]) -> dict[str, Any]:
+def _answer(sample: dict[str, Any], output: dict[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
+    """What an output says, as a recording has it. told: what stands in place of that."""
     choice = output["choices"][0]
     message = resolve(sample, choice["message"])
     usage = output.get("usage") or {}
@@ -146,13 +149,15 @@ def _answer(sample: dict[str, Any], output: dict[str, Any]) -> dict[str, Any]:
         "answered_by": output.get("model") or "",
         "error": output.get("error"),
         LOGPROBS: rounded_logprobs(output),
+        **told,
     }
     return {key: value for key, value in answer.items() if value not in (None, [])}
 
 
 def asked_in(log: RawLog, model_sha: Mapping[str, str]) -> dict[str, Asked]:
     """Whom the samples of a log ask, by role; the empty one for calls that name no role: of a team
-    these are the first role's. Raises InputError for a log that no sweep of ours made."""
+    these are the first role's, and whoever is no team checks its own answers. Raises InputError
+    for a log that no sweep of ours made."""
     suite, candidate = marks(log.spec.get("metadata"), log.spec.get("model_args"))
     if not candidate or not suite:
         raise InputError(
@@ -169,7 +174,8 @@ def asked_in(log: RawLog, model_sha: Mapping[str, str]) -> dict[str, Asked]:
     team = candidate.get("roles") or {}
     if not team:
         request = None if swept is None else swept.request
-        return {"": Asked(log.spec["model"], _header(suite, candidate, request, model_sha))}
+        one = Asked(log.spec["model"], _header(suite, candidate, request, model_sha))
+        return {"": one, CHECK: one._replace(checks=True)}
     told = {} if swept is None else (swept.model_extra or {}).get("roles") or {}
     found = {
         role: Asked(part["asked"], _header(suite, part, (told.get(role) or {}).get("request"), model_sha))

@@ -25,7 +25,7 @@ from inspect_ai.model import (
 from inspect_ai.tool import ToolCall, ToolChoice, ToolInfo
 
 from router_lab.inspect_compat import running_sample
-from router_lab.providers.keys import canonical_messages, request_key
+from router_lab.providers.keys import CHECK, canonical_messages, request_key
 from router_lab.providers.logprobs import told_logprobs
 from router_lab.providers.store import candidate_label, read_header, read_recording, recordings
 from router_lab.runtime.errors import InputError
@@ -59,6 +59,8 @@ class RecordedAPI(ModelAPI):
             candidate = _only_settings(self.folder, model_name, effort)
         self.candidate = candidate
         self._records = _load(self.folder, candidate)
+        self.checked = any(record.get("role") == CHECK for record in self._records.values())
+        """Whether it was asked about answers of its own."""
         self._asked: dict[str, Counter[str]] = {}
 
     async def generate(

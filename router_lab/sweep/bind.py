@@ -69,9 +69,9 @@ def tasks_of(grid: Grid, recorded: Path, api_key: str | None, calls: SharedCalls
             for role, part in cell.team.items()
         }
         turns = (grid.sweep.limits.turns, cell.around.turns)
-        tasks.append(
-            (cell, with_model(loaded[key], model, cell.epochs, cell.self_check, roles=roles, turns=turns))
-        )
+        # A recording answers the checks that it was made with.
+        check = cell.self_check if getattr(model.api, "checked", True) else None
+        tasks.append((cell, with_model(loaded[key], model, cell.epochs, check, roles=roles, turns=turns)))
     return tuple(tasks)
 
 

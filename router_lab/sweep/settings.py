@@ -180,9 +180,8 @@ def _surrounded(settings: Settings, suite: str, harness: HarnessSpec | None) -> 
 
 
 def _self_check_of(sweep: Sweep, spec: ModelSpec) -> str | None:
-    """The words of the self-check. A recording has none, and without log-probabilities it tells
-    nothing."""
-    if sweep.self_check is None or spec.logprobs is False or spec.model.startswith(RECORDED):
+    """The words of the self-check. Without log-probabilities it tells nothing."""
+    if sweep.self_check is None or spec.logprobs is False:
         return None
     return sweep.self_check.prompt
 

@@ -143,3 +143,27 @@ def test_a_recording_gains_log_probabilities_and_plays_them_where_they_are_asked
         told = (outcomes["model"] == M + "a") & (outcomes["answer"] != rows[0]["content"])
         assert told.sum() >= 2 and ("signal_logprob" in outcomes) == wanted
         assert not wanted or outcomes["signal_logprob"].notna().equals(told)
+
+
+def test_a_recording_plays_the_checks_that_it_was_made_with(server: Loopback, tmp_path: Path) -> None:
+    """a was asked about its answers, b was not: played, a's outcomes are the same to the last signal and dollar, and
+    nobody asks b. In other words than those that were recorded there is no check, and the answers stand."""
+    live, played = tmp_path / "live", tmp_path / "played"
+    run_sweep(project(live, server, logprobs=True, self_check=True), live / "logs", quiet=True)
+    export_generations([live / "logs"], played / "recorded")
+    held = [read_recording(path) for path in recordings(played / "recorded")]
+    roles = {header["model"]: sorted(row.get("role", "") for row in rows) for header, rows in held}
+    assert roles == {M + "a": [""] * 6 + ["check"] * 3, M + "b": [""] * 6}
+    asked = len(server.requests)
+    models = [{"model": "recorded/" + M + one} for one in "ab"]
+    known = ["signal_self_check", "signal_logprob", "signals_usd", "cost_usd", "paid_usd", "quality", "turns"]
+    before = collect([live / "logs"])[0]
+    for name, words in (("same", True), ("other", {"prompt": "{answer}, True or False?"})):
+        file = project(played, server, models=models, logprobs=True, self_check=words, recorded="recorded")
+        result = run_sweep(file, played / name, quiet=True)
+        after = collect([played / name], prices=live / "prices.yaml")[0]
+        assert (result.generated, result.failed, len(server.requests)) == (6, 0, asked)
+        if name == "same":
+            assert after[known].round(9).equals(before[known].round(9))
+        else:
+            assert "signal_self_check" not in after and (after["quality"] == 1).all()

@@ -32,6 +32,7 @@ from router_lab.collect.agreement import with_agreement
 from router_lab.collect.signals import MOST_ANSWER, answer_of, mean_logprob, true_logprob
 from router_lab.outcomes import read_outcomes, validate_outcomes, write_outcomes
 from router_lab.providers.asking import make_model
+from router_lab.providers.logprobs import rounded_words, told_logprobs
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.features import cap_text
 from router_lab.sweep.cluster import narrowed
@@ -335,11 +336,49 @@ def test_a_check_that_fails_costs_a_signal_and_no_outcome(tmp_path: Path) -> Non
     assert len(heard) == 1 and "signals_usd" not in outcomes and len(calls) == 1
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["True", " true.", "▁False", "Well", "tr", ""]), st.floats(-30, 0),
+            st.lists(st.tuples(st.sampled_from(["true", "TRUE ", "No", "false"]), st.floats(-30, 0)), max_size=5),
+        ),
+        min_size=1, max_size=16,
+    )
+)  # fmt: skip
+def test_a_recorded_check_tells_what_the_live_one_told(told: list[Any]) -> None:
+    """Four digits of each log-probability: the sum of several is as near, and 1 − p of "False" is as near as p."""
+    tokens = [
+        Logprob(token=word, logprob=sure, top_logprobs=[TopLogprob(token=t, logprob=p) for t, p in likely])
+        for word, sure, likely in told
+    ]
+    live = true_logprob(said("…", *tokens).model_dump())
+    words = rounded_words(said("…", *tokens).model_dump())
+    assert (words is None) == (live is None)
+    if words is None or live is None:
+        return
+    again = told_logprobs({"logprobs": words})
+    assert again is not None and len(again.content) == len(words) <= len(tokens)
+    after = true_logprob(said("…", *again.content).model_dump())
+    assert after is not None and math.exp(after) == pytest.approx(math.exp(live), abs=3e-4)
+
+
+def test_a_recorded_check_by_hand() -> None:
+    """What stands before the verdict is kept bare, what stands behind it is not."""
+    sure = Logprob(token="True", logprob=-0.31, top_logprobs=[
+        TopLogprob(token="True", logprob=-0.310049), TopLogprob(token="Yes", logprob=-2.0),
+    ])  # fmt: skip
+    aside = Logprob(token="Well", logprob=-1.0, top_logprobs=[TopLogprob(token="No", logprob=-2.0)])
+    kept = [["Well", -1.0, []], ["True", -0.31, [["True", -0.31], ["Yes", -2.0]]]]
+    assert rounded_words(said("Well True", aside, sure, aside).model_dump()) == kept
+    assert rounded_words(said("Well", aside).model_dump()) is None
+    assert rounded_words(said("Well").model_dump()) is None
+
+
 def test_signals_are_asked_for_and_change_no_setting(tmp_path: Path) -> None:
     plain = asking(tmp_path / "a")
     cells = asking(tmp_path / "b", logprobs=True, self_check=True)
     assert [cell.logprobs for cell in cells.values()] == [True, False, True]
-    assert [bool(cell.self_check) for cell in cells.values()] == [True, False, False]
+    assert [bool(cell.self_check) for cell in cells.values()] == [True, False, True]
     for name, cell in cells.items():
         assert cell.settings.sha == plain[name].settings.sha and not plain[name].logprobs
         assert generate_config(cell) == generate_config(plain[name])
