@@ -10,58 +10,78 @@ from router_lab.prices import Tokens
 from router_lab.runtime.budget import MOST_TOKENS
 from router_lab.traces.fields import count, first, flat
 
-INPUT = (
-    "prompt_tokens",
-    "input_tokens",
-    "promptTokens",
-    "inputTokens",
-    "input",
-    "prompt",
-    "promptTokenCount",
+def _plain(name: str) -> str:
+    """Providers write one count as `input_tokens` and as `inputTokens`."""
+    return name.replace("_", "").lower()
+
+
+def _names(*names: str) -> tuple[str, ...]:
+    return tuple(map(_plain, names))
+
+
+INPUT = _names(
+    "prompt_tokens", "input_tokens", "input", "prompt", "prompt_token_count", "billed_units.input_tokens"
 )
-CACHED = (
+CACHED = _names(
     "prompt_tokens_details.cached_tokens", "input_tokens_details.cached_tokens", "cache_read_input_tokens",
     "input_cached_tokens", "input_cache_read", "cached_tokens", "cached_input_tokens", "prompt_cache_hit_tokens",
-    "cache_read_tokens", "cachedContentTokenCount",
+    "cache_read_tokens", "cached_content_token_count", "input_token_details.cache_read",
+    "input_token_details.cache_read_tokens", "input_token_details.cached_tokens", "cache_read_input_token_count",
 )  # fmt: skip
-WRITTEN = (
+WRITTEN = _names(
     "cache_creation_input_tokens", "prompt_tokens_details.cache_creation_tokens", "input_cache_creation",
     "cache_creation_tokens", "cache_write_tokens", "prompt_tokens_details.cache_write_tokens",
+    "cache_write_input_tokens", "cache_write_input_token_count", "input_token_details.cache_creation",
+    "input_token_details.cache_write_tokens",
 )  # fmt: skip
-FOR_AN_HOUR = ("cache_creation.ephemeral_1h_input_tokens", "input_cache_creation_1h")
-OUTPUT = ("completion_tokens", "output_tokens", "completionTokens", "outputTokens", "output", "completion",
-          "candidatesTokenCount")  # fmt: skip
-REASONING = (
+FOR_AN_HOUR = _names("cache_creation.ephemeral_1h_input_tokens", "input_cache_creation_1h")
+TOOLS = _names("tool_use_prompt_token_count")
+"""What Google's own tools put into the prompt: beside it, and billed like it."""
+OUTPUT = _names(
+    "completion_tokens", "output_tokens", "output", "completion", "candidates_token_count",
+    "billed_units.output_tokens",
+)  # fmt: skip
+REASONING = _names(
     "completion_tokens_details.reasoning_tokens", "output_tokens_details.reasoning_tokens", "output_reasoning_tokens",
-    "output_reasoning", "reasoning_tokens", "thoughtsTokenCount",
+    "output_reasoning", "reasoning_tokens", "thoughts_token_count", "output_token_details.reasoning",
+    "output_token_details.reasoning_tokens",
 )  # fmt: skip
-TOTAL = ("total_tokens", "totalTokens", "total", "totalTokenCount")
+TOTAL = _names("total_tokens", "total", "total_token_count")
+BESIDE = _names(
+    "cache_read_input_tokens", "cache_creation_input_tokens", "cache_write_input_tokens",
+    "cache_read_input_token_count", "cache_write_input_token_count",
+)  # fmt: skip
+"""Anthropic's names and Bedrock's, who count cached tokens beside the input."""
+BEYOND = _plain("thoughts_token_count")
+"""Google's name, who counts thoughts beside the output."""
 
 
 def usage_tokens(usage: Mapping[str, Any], *, apart: bool | None = None) -> Tokens | None:
-    """Tokens of a `usage` object of OpenAI (chat or responses), Anthropic, Google, LiteLLM or
-    Langfuse; None where it counts neither input nor output, or one of them in no number of tokens.
+    """Tokens of a `usage` object of OpenAI (chat or responses), Anthropic, Bedrock, Google, LiteLLM,
+    LangChain, the AI SDK or Langfuse, in camelCase or snake_case; None where it counts neither
+    input nor output, or one of them in no number of tokens.
 
-    apart: whether cached tokens stand beside the input, and reasoning beside the output; None = a
-    usage of `input_tokens` and `cache_read_input_tokens` alone is Anthropic's, where they do.
+    apart: whether cached tokens stand beside the input, and reasoning beside the output; None = as
+    whoever has these names counts (BESIDE, BEYOND). `total_tokens` tells first.
     """
-    found = dict(flat(usage))
+    found = {_plain(name): value for name, value in flat(usage)}
 
     def named(names: tuple[str, ...]) -> int | None:
-        return next((n for name in names if (n := count(found.get(name))) is not None), None)
+        # Some count under two names, nothing under one of them.
+        told = [n for name in names if (n := count(found.get(name))) is not None]
+        return next(filter(None, told), 0) if told else None
 
     if any(named(names) is None and first(found, *names) is not None for names in (INPUT, OUTPUT)):
         return None  # what cannot be read is not nothing
+    read, tools = named(INPUT), named(TOOLS)
+    if read is not None and tools is not None:
+        read += tools
+    beyond = BEYOND in found if apart is None else apart
     if apart is None:
-        beside = ("cache_read_input_tokens", "cache_creation_input_tokens")
-        apart = "prompt_tokens" not in found and any(name in found for name in beside)
-        return tokens_of(
-            named(INPUT), named(OUTPUT), named(CACHED), named(WRITTEN), named(REASONING),
-            hour=named(FOR_AN_HOUR), total=named(TOTAL), apart=apart, beyond="thoughtsTokenCount" in found,
-        )  # fmt: skip
+        apart = INPUT[0] not in found and any(name in found for name in BESIDE)
     return tokens_of(
-        named(INPUT), named(OUTPUT), named(CACHED), named(WRITTEN), named(REASONING),
-        hour=named(FOR_AN_HOUR), total=named(TOTAL), apart=apart, beyond=apart,
+        read, named(OUTPUT), named(CACHED), named(WRITTEN), named(REASONING), hour=named(FOR_AN_HOUR),
+        total=named(TOTAL), apart=apart, beyond=beyond,
     )  # fmt: skip
 
 
