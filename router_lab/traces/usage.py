@@ -10,6 +10,7 @@ from router_lab.prices import Tokens
 from router_lab.runtime.budget import MOST_TOKENS
 from router_lab.traces.fields import count, first, flat
 
+
 def _plain(name: str) -> str:
     """Providers write one count as `input_tokens` and as `inputTokens`."""
     return name.replace("_", "").lower()
@@ -57,9 +58,9 @@ BEYOND = _plain("thoughts_token_count")
 
 
 def usage_tokens(usage: Mapping[str, Any], *, apart: bool | None = None) -> Tokens | None:
-    """Tokens of a `usage` object of OpenAI (chat or responses), Anthropic, Bedrock, Google, LiteLLM,
-    LangChain, the AI SDK or Langfuse, in camelCase or snake_case; None where it counts neither
-    input nor output, or one of them in no number of tokens.
+    """Tokens of a `usage` object of OpenAI (chat or responses), Anthropic, Bedrock, Google, Cohere,
+    LiteLLM, LangChain, the AI SDK or Langfuse, in camelCase or snake_case; None where it counts
+    neither input nor output, or one of them in no number of tokens.
 
     apart: whether cached tokens stand beside the input, and reasoning beside the output; None = as
     whoever has these names counts (BESIDE, BEYOND). `total_tokens` tells first.

@@ -60,7 +60,10 @@ def test_a_usage_by_hand(usage: dict[str, Any], tokens: dict[str, int]) -> None:
     "more",
     [
         {"ai.usage.cachedInputTokens": 800, "ai.usage.reasoningTokens": 40},
-        {"ai.usage.inputTokenDetails.cacheReadTokens": 800, "ai.usage.outputTokenDetails.reasoningTokens": 40},
+        {
+            "ai.usage.inputTokenDetails.cacheReadTokens": 800,
+            "ai.usage.outputTokenDetails.reasoningTokens": 40,
+        },
     ],
 )
 def test_a_span_of_the_ai_sdk_by_hand(more: dict[str, Any]) -> None:
